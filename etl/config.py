@@ -1,0 +1,85 @@
+"""Where things live. The only module that reads the environment."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of one home.
+
+    `database_url` is a real server's (`postgresql+psycopg2://…`) or None for the embedded one;
+    `memory_limit` is DuckDB's ("3GB"), for all workers together.
+    """
+
+    project: Path
+    home: Path
+    database_url: str | None
+    workers: int
+    memory_limit: str
+
+    @property
+    def lake(self) -> Path:
+        return self.home / "lake"
+
+    @property
+    def landing_dir(self) -> Path:
+        return self.lake / "landing"
+
+    @property
+    def rejects_dir(self) -> Path:
+        return self.lake / "rejects"
+
+    @property
+    def vocabulary_dir(self) -> Path:
+        return self.lake / "vocabulary"
+
+    @property
+    def runs_dir(self) -> Path:
+        return self.lake / "runs"
+
+    @property
+    def releases_dir(self) -> Path:
+        return self.home / "releases"
+
+    @property
+    def airflow_home(self) -> Path:
+        return self.home / "airflow"
+
+    @property
+    def postgres_dir(self) -> Path:
+        return self.home / "postgres"
+
+    @property
+    def logs_dir(self) -> Path:
+        return self.home / "logs"
+
+    @property
+    def demo_dir(self) -> Path:
+        return self.home / "demo"
+
+    @property
+    def sources_dir(self) -> Path:
+        return self.project / "sources"
+
+    @property
+    def sql_dir(self) -> Path:
+        return self.project / "sql"
+
+    @property
+    def expectations_dir(self) -> Path:
+        return self.project / "expectations"
+
+
+def settings() -> Settings:
+    """The settings of this process, from CDMFLOW_HOME, _DATABASE_URL, _WORKERS and _MEMORY_LIMIT."""
+    return Settings(
+        project=PROJECT,
+        home=Path(os.environ.get("CDMFLOW_HOME") or PROJECT / "var").resolve(),
+        database_url=os.environ.get("CDMFLOW_DATABASE_URL") or None,
+        workers=int(os.environ.get("CDMFLOW_WORKERS") or min(os.cpu_count() or 1, 4)),
+        memory_limit=os.environ.get("CDMFLOW_MEMORY_LIMIT") or "2GB",
+    )
