@@ -1,0 +1,53 @@
+"""The `etl` schema: what was landed, run, published and decided."""
+
+import sqlalchemy
+from sqlalchemy.exc import OperationalError
+
+from etl.errors import DatabaseUnavailable
+from etl.state.tables import (
+    batch,
+    check_result,
+    metadata,
+    person,
+    reject_count,
+    release,
+    row_account,
+    run,
+    run_step,
+    vocabulary,
+)
+
+__all__ = [
+    "batch",
+    "check_result",
+    "connect",
+    "create_tables",
+    "person",
+    "reject_count",
+    "release",
+    "row_account",
+    "run",
+    "run_step",
+    "vocabulary",
+]
+
+CREATE_TABLES_LOCK = 0x63646D01  # two first runs at once must not both create
+
+
+def connect(url: str) -> sqlalchemy.Engine:
+    """An engine on the ETL role's URL (`postgresql+psycopg2://…`), which never shows bound values in errors."""
+    return sqlalchemy.create_engine(url, pool_pre_ping=True, hide_parameters=True)
+
+
+def create_tables(engine: sqlalchemy.Engine) -> None:
+    """Create the tables of schema `etl` that are missing. Schema and role exist (`etl.postgres`)."""
+    try:
+        with engine.begin() as connection:
+            connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_xact_lock(CREATE_TABLES_LOCK)))
+            metadata.create_all(connection)
+    except OperationalError as error:
+        raise DatabaseUnavailable(
+            "The database of the `etl` schema cannot be reached.",
+            state="Nothing was changed.",
+            todo="Start it with ./cdmflow start, or check CDMFLOW_DATABASE_URL.",
+        ) from error

@@ -1,0 +1,148 @@
+"""The tables of schema `etl`: what was landed, run, published and decided. Ids, hashes and counts only.
+
+Only `person.person_key` and the lake hold what identifies anyone; `cdm_reader` may read neither.
+"""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Date,
+    DateTime,
+    Float,
+    ForeignKey,
+    Identity,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+)
+
+SCHEMA = "etl"
+metadata = MetaData(schema=SCHEMA)
+
+
+def _now(name: str) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp())
+
+
+run = Table(
+    "run",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("status", Text, nullable=False),  # running, published, candidate, refused, failed
+    Column("parameters", JSON, nullable=False),
+    Column("batch_ids", JSON),
+    Column("vocabulary_id", Integer),
+    Column("cutoff_date", Date),
+    Column("code_version", Text, nullable=False),
+    _now("started_at"),
+    Column("ended_at", DateTime(timezone=True)),
+    Column("message", Text),
+)
+
+run_step = Table(
+    "run_step",
+    metadata,
+    Column("run_id", Text, ForeignKey(run.c.run_id), primary_key=True),
+    Column("step", Text, primary_key=True),
+    Column("rows_in", BigInteger),
+    Column("rows_out", BigInteger),
+    Column("seconds", Float, nullable=False),
+    _now("ended_at"),
+)
+
+batch = Table(
+    "batch",
+    metadata,
+    Column("batch_id", Integer, Identity(), primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("table_name", Text, nullable=False),
+    Column("content_hash", Text, nullable=False),
+    Column("contract_hash", Text, nullable=False),
+    Column("file_name", Text, nullable=False),
+    Column("file_bytes", BigInteger, nullable=False),
+    Column("received_rows", BigInteger, nullable=False),
+    Column("landed_rows", BigInteger, nullable=False),
+    Column("rejected_rows", BigInteger, nullable=False),
+    Column("first_source_row_id", BigInteger, nullable=False),
+    Column("business_date", Date),
+    Column("ignored_columns", JSON, nullable=False),
+    Column("run_id", Text),
+    _now("landed_at"),
+    UniqueConstraint("source", "table_name", "content_hash", "contract_hash", name="batch_is_landed_once"),
+    UniqueConstraint("source", "table_name", "first_source_row_id", "batch_id", name="batch_range"),
+)
+
+reject_count = Table(
+    "reject_count",
+    metadata,
+    Column("batch_id", Integer, ForeignKey(batch.c.batch_id), primary_key=True),
+    Column("reason", Text, primary_key=True),
+    Column("rows", BigInteger, nullable=False),
+)
+
+person = Table(
+    "person",
+    metadata,
+    Column("person_id", Integer, primary_key=True, autoincrement=False),
+    Column("source", Text, nullable=False),
+    Column("person_key", Text, nullable=False),
+    Column("source_row_id", BigInteger, nullable=False),
+    UniqueConstraint("source", "person_key", name="person_has_one_id"),
+)
+
+vocabulary = Table(
+    "vocabulary",
+    metadata,
+    Column("vocabulary_id", Integer, Identity(), primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("content_hash", Text, nullable=False, unique=True),
+    Column("path", Text, nullable=False),
+    Column("counts", JSON, nullable=False),
+    Column("warnings", JSON, nullable=False),
+    Column("schema_name", Text),  # null until it is complete in PostgreSQL
+    _now("loaded_at"),
+)
+
+release = Table(
+    "release",
+    metadata,
+    Column("release_id", Integer, primary_key=True, autoincrement=False),
+    Column("run_id", Text, ForeignKey(run.c.run_id), nullable=False, unique=True),
+    Column("vocabulary_id", Integer, ForeignKey(vocabulary.c.vocabulary_id), nullable=False),
+    Column("schema_name", Text, nullable=False),
+    Column("tables", JSON, nullable=False),  # {table: {"rows": n, "digest": "rows:a:b"}}
+    Column("verdict", JSON, nullable=False),
+    _now("published_at"),
+)
+
+row_account = Table(
+    "row_account",
+    metadata,
+    Column("run_id", Text, ForeignKey(run.c.run_id), primary_key=True),
+    Column("table_name", Text, primary_key=True),
+    # received, rejected, landed, used, excluded, unaccounted, cdm
+    Column("kind", Text, primary_key=True),
+    Column("detail", Text, primary_key=True),  # the reason, rule or CDM table; '' for none
+    Column("rows", BigInteger, nullable=False),
+)
+
+check_result = Table(
+    "check_result",
+    metadata,
+    Column("run_id", Text, ForeignKey(run.c.run_id), primary_key=True),
+    Column("check_id", Text, primary_key=True),
+    Column("table_name", Text, nullable=False),
+    Column("column_name", Text, nullable=False),
+    Column("check_type", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("violated", BigInteger, nullable=False),
+    Column("denominator", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("seconds", Float, nullable=False),
+)
