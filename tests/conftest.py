@@ -1,0 +1,108 @@
+"""Fixtures of all tests: the project's folders, a home, a real PostgreSQL.
+
+Homes are made below the system's temporary folder with mode 0711, not below pytest's own (0700): as root, the database
+runs as a system user who must be able to enter. Whatever a test starts is stopped and erased, also when it fails.
+"""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from etl import config
+from etl.config import Settings
+from etl.postgres import Database, ensure_server, remove_server
+from etl.postgres.roles import create_database, drop_database
+
+PROJECT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = ("CDMFLOW_HOME", "CDMFLOW_DATABASE_URL", "CDMFLOW_WORKERS", "CDMFLOW_MEMORY_LIMIT")
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    return PROJECT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Third-party test data, beside the project and never part of it."""
+    folder = PROJECT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the third-party data are not here: ../shared/data is missing")
+    return folder
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty CDMFLOW_HOME, set in the environment; a server started in it is stopped at the end."""
+    for name in ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    folder = make_home()
+    monkeypatch.setenv("CDMFLOW_HOME", str(folder))
+    try:
+        yield folder
+    finally:
+        remove_home(folder)
+
+
+@pytest.fixture
+def new_home() -> Iterator[Callable[[], Settings]]:
+    """Makes further homes, each with settings of its own and without an environment."""
+    made: list[Settings] = []
+
+    def make() -> Settings:
+        made.append(settings_of(make_home()))
+        return made[-1]
+
+    try:
+        yield make
+    finally:
+        for settings in made:
+            remove_home(settings.home)
+
+
+@pytest.fixture(scope="session")
+def database_home() -> Iterator[Path]:
+    """The home of the test session's one embedded server."""
+    folder = make_home()
+    try:
+        yield folder
+    finally:
+        remove_home(folder)
+
+
+@pytest.fixture(scope="session")
+def database(database_home: Path) -> Database:
+    """The session's embedded PostgreSQL with its roles and schemas, shared: leave it as it was found."""
+    return ensure_server(settings_of(database_home))
+
+
+@pytest.fixture
+def fresh_database(database: Database) -> Iterator[Database]:
+    """A database of the test's own inside the session's server, with the schemas etl, cdm and results."""
+    own = create_database(database, f"test_{uuid.uuid4().hex[:12]}")
+    try:
+        yield own
+    finally:
+        drop_database(own)
+
+
+def settings_of(folder: Path) -> Settings:
+    """The settings of a home with the embedded server, whatever the environment says."""
+    return replace(config.settings(), home=folder, database_url=None)
+
+
+def make_home() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="cdmflow-test-"))
+    folder.chmod(0o711)
+    return folder.resolve()
+
+
+def remove_home(folder: Path) -> None:
+    remove_server(settings_of(folder))
+    shutil.rmtree(folder, ignore_errors=os.geteuid() != 0)
