@@ -1,6 +1,6 @@
 """An order-independent digest of a table that DuckDB and PostgreSQL agree on (`sql-subset.md`).
 
-The row count and two sums over slices of md5 of each row's canonical text: integers, dates and timestamps as text,
+The row count and two sums over slices of md5 of each row's canonical text: integers, dates, timestamps as text,
 decimals at their declared scale, booleans 1/0, doubles as floor(x * 1e6 + 0.5), NULL as chr(30), fields parted by chr(31).
 """
 
