@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
+PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 
 
 @dataclass(frozen=True)
@@ -83,3 +84,29 @@ def settings() -> Settings:
         workers=int(os.environ.get("CDMFLOW_WORKERS") or min(os.cpu_count() or 1, 4)),
         memory_limit=os.environ.get("CDMFLOW_MEMORY_LIMIT") or "2GB",
     )
+
+
+def child_environment(of: Settings) -> dict[str, str]:
+    """The whole environment of a service's process: this home's settings and what any program needs, nothing else.
+
+    Proxies and other programs' settings are left out: services talk to 127.0.0.1 only.
+    """
+    passed = {name: value for name, value in os.environ.items() if name in PASSED_ON or name.startswith("CDMFLOW_")}
+    passed |= {
+        "PYTHONPATH": str(of.project),
+        "CDMFLOW_HOME": str(of.home),
+        "CDMFLOW_WORKERS": str(of.workers),
+        "CDMFLOW_MEMORY_LIMIT": of.memory_limit,
+    }
+    passed.pop("CDMFLOW_DATABASE_URL", None)
+    return passed | ({"CDMFLOW_DATABASE_URL": of.database_url} if of.database_url else {})
+
+
+def default_input() -> Path:
+    """Where a source's files lie unless a run says otherwise: CDMFLOW_INPUT, or the demo's hospital."""
+    return Path(os.environ.get("CDMFLOW_INPUT") or settings().demo_dir / "hospital")
+
+
+def default_vocabulary() -> Path:
+    """The vocabulary bundle unless a run says otherwise: CDMFLOW_VOCABULARY, or the demo's."""
+    return Path(os.environ.get("CDMFLOW_VOCABULARY") or settings().demo_dir / "vocabulary")

@@ -1,0 +1,1 @@
+"""Processes that cdmflow keeps running beside PostgreSQL: Airflow."""

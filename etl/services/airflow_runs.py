@@ -1,0 +1,134 @@
+"""DAG runs through the REST API: trigger, follow, read."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from etl.config import Settings
+from etl.errors import CdmflowError
+from etl.services import airflow, airflow_api
+from etl.services.airflow_api import ApiError, Client, quoted
+
+FINAL = ("success", "failed")
+DAG_TIMEOUT_S = 60
+INTERVAL_S = 0.5
+CHECK_EVERY = 10
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """`state` is Airflow's ("running", "success", "up_for_retry", …) or "waiting" before it was scheduled."""
+
+    task_id: str
+    state: str
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A DAG run and its tasks, in the order in which they started, then by id."""
+
+    dag_id: str
+    run_id: str
+    state: str
+    tasks: tuple[TaskState, ...]
+
+    @property
+    def finished(self) -> bool:
+        return self.state in FINAL
+
+
+def trigger(
+    settings: Settings, dag_id: str, conf: Mapping[str, object] | None = None, *, logical_date: datetime | None = None
+) -> str:
+    """Queues a run with these params; its dag_run_id. Waits for a DAG that Airflow has not yet read.
+
+    A logical date makes it the run of that night: the schedule does not repeat it. Errors: CdmflowError.
+    """
+    client = airflow_api.log_in(settings)
+    wait_for_dag(settings, client, dag_id)
+    body = {"conf": dict(conf or {}), "logical_date": logical_date.isoformat() if logical_date else None}
+    return str(client.post(f"/api/v2/dags/{quoted(dag_id)}/dagRuns", body)["dag_run_id"])
+
+
+def unpause(settings: Settings, dag_id: str) -> None:
+    client = airflow_api.log_in(settings)
+    wait_for_dag(settings, client, dag_id)
+    client.patch(f"/api/v2/dags/{quoted(dag_id)}", {"is_paused": False})
+
+
+def wait_for_dag(settings: Settings, client: Client, dag_id: str) -> None:
+    """Until Airflow has read the DAG. Errors: CdmflowError with the import errors of its folder."""
+    deadline = time.monotonic() + DAG_TIMEOUT_S
+    while True:
+        try:
+            client.get(f"/api/v2/dags/{quoted(dag_id)}")
+            return
+        except ApiError as error:
+            if error.status != 404:
+                raise
+        if not airflow_api.wait_until(deadline, INTERVAL_S):
+            broken = [entry["filename"] for entry in client.get_all("/api/v2/importErrors", "import_errors")]
+            raise CdmflowError(
+                f"Airflow knows no DAG {dag_id}" + (f"; it could not read {', '.join(broken)}." if broken else "."),
+                todo=f"Logs of the dag-processor: {settings.airflow_home / 'logs' / 'dag_processor'}",
+            )
+        airflow.check_alive(settings)
+
+
+def run_state(client: Client, dag_id: str, run_id: str) -> RunState:
+    path = f"/api/v2/dags/{quoted(dag_id)}/dagRuns/{quoted(run_id)}"
+    state = str(client.get(path)["state"])
+    entries = client.get_all(f"{path}/taskInstances", "task_instances")
+    entries.sort(key=lambda entry: (entry["start_date"] or "9", entry["task_id"]))
+    tasks = tuple(TaskState(entry["task_id"], entry["state"] or "waiting", entry["duration"]) for entry in entries)
+    return RunState(dag_id, run_id, state, tasks)
+
+
+def task_states(settings: Settings, dag_id: str, run_id: str) -> tuple[TaskState, ...]:
+    return run_state(airflow_api.log_in(settings), dag_id, run_id).tasks
+
+
+def follow(
+    settings: Settings,
+    dag_id: str,
+    run_id: str,
+    on_update: Callable[[RunState], None] | None = None,
+    *,
+    timeout_s: float | None = None,
+) -> str:
+    """Follows a run to its end and gives its state, "success" or "failed"; `on_update` gets every change.
+
+    Errors: CdmflowError when an Airflow process dies (with its log) or the time is over.
+    """
+    client = airflow_api.log_in(settings)
+    deadline = time.monotonic() + timeout_s if timeout_s else float("inf")
+    shown: RunState | None = None
+    polls = 0
+    while True:
+        now = run_state(client, dag_id, run_id)
+        if now != shown and on_update:
+            on_update(now)
+        shown = now
+        if now.finished:
+            return now.state
+        if not airflow_api.wait_until(deadline, INTERVAL_S):
+            raise CdmflowError(f"The run {run_id} of {dag_id} is still {now.state} after {timeout_s} s.")
+        polls += 1
+        if polls % CHECK_EVERY == 0:
+            airflow.check_alive(settings)
+
+
+def task_log(settings: Settings, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> str:
+    """The text of a task's log."""
+    path = f"/api/v2/dags/{quoted(dag_id)}/dagRuns/{quoted(run_id)}/taskInstances/{quoted(task_id)}/logs/{try_number}"
+    answer = airflow_api.log_in(settings).get(path, full_content="true")
+    return "\n".join(str(part["event"]) if isinstance(part, dict) else str(part) for part in answer["content"])
+
+
+def return_value(settings: Settings, dag_id: str, run_id: str, task_id: str) -> object:
+    """What a task returned (its XCom): counts and ids only."""
+    path = f"/api/v2/dags/{quoted(dag_id)}/dagRuns/{quoted(run_id)}/taskInstances/{quoted(task_id)}/xcomEntries"
+    value: object = airflow_api.log_in(settings).get(f"{path}/return_value")["value"]
+    return value
