@@ -26,7 +26,7 @@ class NamedConcept:
 def named_concepts() -> dict[str, NamedConcept]:
     """All named concepts by name, in the order of named_concepts.csv."""
     with NAMED_CONCEPTS_FILE.open(encoding="utf-8", newline="") as lines:
-        rows = [NamedConcept(**{**row, "concept_id": int(row["concept_id"])}) for row in csv.DictReader(lines)]
+        rows = [NamedConcept(row.pop("name"), int(row.pop("concept_id")), **row) for row in csv.DictReader(lines)]
     return {row.name: row for row in rows}
 
 

@@ -1,0 +1,144 @@
+"""A hospital's own code maps: `sources/<name>/map/*.csv` as one Parquet in the source_to_concept_map layout."""
+
+import csv
+from collections.abc import Iterator, Mapping
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from etl.cdm import tables
+from etl.engine import connection, quote_path
+from etl.errors import ContractError
+from etl.log import get_logger
+
+log = get_logger(__name__)
+
+LAYOUT_COLUMNS = ("source_code", "source_vocabulary_id", "target_concept_id")
+USAGI_COLUMNS = ("sourceCode", "conceptId", "mappingStatus")
+# Usagi gives no dates: a map holds for ever, as Athena's own do.
+FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2099, 12, 31)
+ARROW_TYPES = {"integer": pa.int32(), "date": pa.date32()}
+
+Row = dict[str, object]
+
+
+def custom_maps(folder: Path, output: Path, concepts: Path | None = None) -> int:
+    """Write all maps of `folder` to `output`; the number of rows. No folder or no file: a file without rows.
+
+    A file is either in the source_to_concept_map layout or a Usagi export, told by its header; of a Usagi export only
+    APPROVED rows count, and the file's name is the source vocabulary. `concepts` is the concept.parquet in use: it
+    gives Usagi's targets their vocabulary; rows whose target it lacks are kept out and counted in the log.
+    Errors: an unknown layout, a missing code or target, an unparsable id or date; they name file and line.
+    """
+    table = tables()["source_to_concept_map"]
+    rows = [row for path in sorted(folder.glob("*.csv")) for row in _rows(path)] if folder.is_dir() else []
+    if concepts is not None:
+        rows = _with_known_targets(rows, concepts)
+    schema = pa.schema([(field.name, ARROW_TYPES.get(field.sql_type, pa.string())) for field in table.fields])
+    output.parent.mkdir(parents=True, exist_ok=True)
+    beside = output.with_name(f".{output.name}.part")
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), beside)
+    beside.replace(output)
+    return len(rows)
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        reader = csv.DictReader(lines, restval="")
+        header = tuple(reader.fieldnames or ())
+        if set(LAYOUT_COLUMNS) <= set(header):
+            convert = _from_layout
+        elif set(USAGI_COLUMNS) <= set(header):
+            convert = _from_usagi
+        else:
+            raise ContractError(
+                f"{path.name}, line 1: neither the source_to_concept_map layout ({', '.join(LAYOUT_COLUMNS)}, …)"
+                f" nor a Usagi export ({', '.join(USAGI_COLUMNS)}, …); it has: {', '.join(header)}.",
+                state="No custom map was read; the run stopped before mapping.",
+                todo="Save the map as a comma-separated file in one of the two layouts.",
+            )
+        for record in reader:
+            try:
+                row = convert(record, path.stem)
+            except ValueError as error:
+                raise ContractError(
+                    f"{path.name}, line {reader.line_num}: {error}.",
+                    state="No custom map was read; the run stopped before mapping.",
+                    todo="Correct the line.",
+                ) from None
+            if row:
+                yield row
+
+
+def _from_layout(record: Mapping[str, str], file_stem: str) -> Row | None:
+    return {
+        "source_code": _needed(record, "source_code"),
+        "source_concept_id": _concept_id(record.get("source_concept_id") or "0"),
+        "source_vocabulary_id": _needed(record, "source_vocabulary_id"),
+        "source_code_description": (record.get("source_code_description") or "")[:255] or None,
+        "target_concept_id": _concept_id(_needed(record, "target_concept_id")),
+        "target_vocabulary_id": record.get("target_vocabulary_id") or "None",
+        "valid_start_date": _date(record.get("valid_start_date"), FIRST_DAY),
+        "valid_end_date": _date(record.get("valid_end_date"), LAST_DAY),
+        "invalid_reason": record.get("invalid_reason") or None,
+    }
+
+
+def _from_usagi(record: Mapping[str, str], file_stem: str) -> Row | None:
+    if record["mappingStatus"].strip().upper() != "APPROVED":
+        return None
+    return {
+        "source_code": _needed(record, "sourceCode"),
+        "source_concept_id": 0,
+        "source_vocabulary_id": file_stem[:20],
+        "source_code_description": (record.get("sourceName") or "")[:255] or None,
+        "target_concept_id": _concept_id(_needed(record, "conceptId")),
+        "target_vocabulary_id": "None",
+        "valid_start_date": FIRST_DAY,
+        "valid_end_date": LAST_DAY,
+        "invalid_reason": None,
+    }
+
+
+def _needed(record: Mapping[str, str], column: str) -> str:
+    value = (record[column] or "").strip()
+    if not value:
+        raise ValueError(f"column {column} is empty")
+    return value
+
+
+def _concept_id(text: str) -> int:
+    if not text.strip().isdigit() or int(text) >= 1 << 31:
+        raise ValueError("a concept id is not an integer below 2,147,483,648")
+    return int(text)
+
+
+def _date(text: str | None, otherwise: date) -> date:
+    try:
+        return date.fromisoformat(text.strip()) if text and text.strip() else otherwise
+    except ValueError:
+        raise ValueError("a date is neither YYYY-MM-DD nor YYYYMMDD") from None
+
+
+def _with_known_targets(rows: list[Row], concepts: Path) -> list[Row]:
+    """The rows whose target exists, with the target's vocabulary; an unknown source concept becomes 0."""
+    ids = {int(str(row[column])) for row in rows for column in ("target_concept_id", "source_concept_id")}
+    if not ids:
+        return rows
+    with connection(threads=1) as con:
+        known = dict(
+            con.execute(
+                f"SELECT concept_id, vocabulary_id FROM read_parquet({quote_path(concepts)})"
+                f" WHERE concept_id IN ({', '.join(map(str, sorted(ids)))})"
+            ).fetchall()
+        )
+    kept = [row for row in rows if row["target_concept_id"] in known]
+    if len(kept) < len(rows):
+        log.warning("%d custom map rows point to concepts that the vocabulary lacks: kept out", len(rows) - len(kept))
+    for row in kept:
+        row["target_vocabulary_id"] = known[row["target_concept_id"]]
+        if row["source_concept_id"] not in known:
+            row["source_concept_id"] = 0
+    return kept
