@@ -1,0 +1,34 @@
+"""Landing: source files → immutable Parquet batches, and the current state of each table."""
+
+from etl.config import Settings
+from etl.errors import UsageError
+from etl.land.batches import LandedBatch, batch_path, land_batch
+from etl.land.contract import NAME, Contract, SourceColumn, SourceTable, read_contract
+from etl.land.current import business_date, current_tables, landed_columns
+from etl.land.folder import LandingPlan, LandingResult, land_folder, plan_folder
+
+__all__ = [
+    "Contract",
+    "LandedBatch",
+    "LandingPlan",
+    "LandingResult",
+    "SourceColumn",
+    "SourceTable",
+    "batch_path",
+    "business_date",
+    "current_tables",
+    "land_batch",
+    "land_folder",
+    "landed_columns",
+    "load_contract",
+    "plan_folder",
+    "read_contract",
+]
+
+
+def load_contract(settings: Settings, source: str) -> Contract:
+    """The contract of a source, from sources/<source>/tables.yml. UsageError: not a source's name."""
+    if not NAME.fullmatch(source):
+        raise UsageError("A source's name is made of letters, digits and underscores.")
+    shown = f"sources/{source}/tables.yml"
+    return read_contract(settings.sources_dir / source / "tables.yml", shown)

@@ -1,0 +1,248 @@
+"""`sources/<name>/tables.yml`: what every table of a source looks like, checked when it is read."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import yaml
+
+from etl.errors import ContractError
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
+FILE_STEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+DECIMAL = re.compile(r"decimal\((\d{1,2}),(\d{1,2})\)")
+CHANGE_MODES = ("snapshot", "append")
+SQL_TYPES = {"text": "text", "integer": "bigint", "date": "date", "timestamp": "timestamp"}
+WHOLE_ROW = "whole row"
+ROW_ID = "source_row_id"
+
+# Part of every contract hash: raise it when the same file and contract land otherwise than before.
+LANDING_RULES = 1
+
+TOP_KEYS = {"source", "encoding", "reject_limit", "business_dates", "tables"}
+TABLE_KEYS = {"file", "required", "key", "person", "change", "encoding", "business_date", "pii", "columns"}
+COLUMN_KEYS = {"type", "required", "optional", "aliases"}
+
+
+@dataclass(frozen=True)
+class SourceColumn:
+    """A landed column: `name` as in the file, `type` of the contract, `sql_type` in PostgreSQL's spelling."""
+
+    name: str
+    type: str
+    required: bool
+    optional: bool
+    aliases: tuple[str, ...]
+
+    @property
+    def lower(self) -> str:
+        return self.name.lower()
+
+    @property
+    def sql_type(self) -> str:
+        return SQL_TYPES.get(self.type, self.type)
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """A table of a source. `key` is empty for "whole row"; key, person and business date are lower-case names."""
+
+    name: str
+    file: str
+    required: bool
+    key: tuple[str, ...]
+    person: str | None
+    change: str
+    encoding: str
+    business_date: str | None
+    pii: frozenset[str]
+    columns: tuple[SourceColumn, ...]
+
+    @property
+    def contract_hash(self) -> str:
+        """Changes with everything that changes what a file lands as, and with nothing else."""
+        told = {
+            "rules": LANDING_RULES,
+            "key": self.key,
+            "encoding": self.encoding,
+            "business_date": self.business_date,
+            "columns": [(c.name, c.type, c.required, c.optional, c.aliases) for c in self.columns],
+        }
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Contract:
+    """All tables of a source, in the order of the file; the limits hold for each batch."""
+
+    source: str
+    path: str
+    tables: Mapping[str, SourceTable]
+    reject_share: float
+    reject_rows: int
+    business_dates: tuple[date, date]
+
+    def allowed_rejects(self, received_rows: int) -> int:
+        """Rows of a batch that may be rejected: a share of it, or a few rows, but never more than half of it."""
+        return int(max(self.reject_share * received_rows, min(self.reject_rows, received_rows // 2)))
+
+
+def read_contract(path: Path, shown: str) -> Contract:
+    """Read and check a `tables.yml`; `shown` is its path in messages. ContractError names table and column."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ContractError(
+            f"There is no contract {shown}.",
+            state="Nothing was loaded.",
+            todo="Check the source's name, or write its tables.yml (sources/synthea/tables.yml is an example).",
+        ) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise ContractError(f"{shown}{where} is not valid YAML.", state="Nothing was loaded.") from None
+    reader = _Reader(shown)
+    return reader.contract(content)
+
+
+class _Reader:
+    """Turns the YAML into the dataclasses; holds only the file's name, for messages."""
+
+    def __init__(self, shown: str) -> None:
+        self.shown = shown
+
+    def wrong(self, what: str) -> ContractError:
+        return ContractError(f"{self.shown}: {what}", state="Nothing was loaded.", todo="Correct the contract.")
+
+    def mapping(self, value: object, where: str, keys: set[str] | None = None) -> dict[str, object]:
+        if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+            raise self.wrong(f"{where} must be a mapping of names.")
+        unknown = sorted(set(value) - keys) if keys is not None else []
+        if unknown:
+            raise self.wrong(f"{where} has {', '.join(unknown)}, which is not one of {', '.join(sorted(keys or ()))}.")
+        return value
+
+    def names(self, value: object, where: str) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(v, str) and NAME.fullmatch(v) for v in value):
+            raise self.wrong(f"{where} must be a list of column names.")
+        return tuple(value)
+
+    def encoding(self, value: object, where: str) -> str:
+        try:
+            b"".decode(str(value))
+        except (LookupError, ValueError):
+            raise self.wrong(
+                f"{where} has the unknown encoding {value} (utf-8, cp949 and latin-1 are examples)."
+            ) from None
+        return str(value)
+
+    def contract(self, content: object) -> Contract:
+        top = self.mapping(content, "the file", TOP_KEYS)
+        source = top.get("source")
+        if not isinstance(source, str) or not NAME.fullmatch(source):
+            raise self.wrong("source must be a name of letters, digits and underscores.")
+        limit = self.mapping(top.get("reject_limit", {}), "reject_limit", {"share", "rows"})
+        share, rows = limit.get("share", 0.02), limit.get("rows", 20)
+        if not isinstance(share, int | float) or not 0 <= share <= 1 or not isinstance(rows, int) or rows < 0:
+            raise self.wrong("reject_limit needs a share between 0 and 1 and a number of rows.")
+        bounds = self.mapping(top.get("business_dates", {}), "business_dates", {"from", "to"})
+        first, last = bounds.get("from", date(1900, 1, 1)), bounds.get("to", date(2099, 12, 31))
+        if not isinstance(first, date) or not isinstance(last, date):
+            raise self.wrong("business_dates needs two dates, from and to.")
+        encoding = self.encoding(top.get("encoding", "utf-8"), "the file")
+        tables = self.mapping(top.get("tables"), "tables")
+        if not tables:
+            raise self.wrong("tables is empty.")
+        return Contract(
+            source=source,
+            path=self.shown,
+            tables={name: self.table(name, value, encoding) for name, value in tables.items()},
+            reject_share=float(share),
+            reject_rows=rows,
+            business_dates=(first, last),
+        )
+
+    def table(self, name: str, value: object, encoding: str) -> SourceTable:
+        if not NAME.fullmatch(name) or name != name.lower():
+            raise self.wrong(f"the table name {name} must be lower-case letters, digits and underscores.")
+        given = self.mapping(value, name, TABLE_KEYS)
+        fields = self.mapping(given.get("columns"), f"{name}.columns")
+        columns = tuple(self.column(name, column, options) for column, options in fields.items())
+        pii = frozenset(column.lower() for column in self.names(given.get("pii", []), f"{name}.pii"))
+        self.check_names(name, columns, pii)
+        stem = given.get("file", name)
+        if not isinstance(stem, str) or not FILE_STEM.fullmatch(stem):
+            raise self.wrong(f"{name}.file must be a file name without folder and ending.")
+        change = given.get("change")
+        if change not in CHANGE_MODES:
+            raise self.wrong(f"{name}.change must be one of {', '.join(CHANGE_MODES)}.")
+        known = {column.lower: column for column in columns}
+        return SourceTable(
+            name=name,
+            file=stem,
+            required=given.get("required", False) is True,
+            key=self.key(name, given.get("key"), known),
+            person=self.one_of(f"{name}.person", given.get("person"), known),
+            change=str(change),
+            encoding=self.encoding(given.get("encoding", encoding), name),
+            business_date=self.business_date(name, given.get("business_date"), known),
+            pii=pii,
+            columns=columns,
+        )
+
+    def check_names(self, table: str, columns: Iterable[SourceColumn], pii: frozenset[str]) -> None:
+        seen: set[str] = set()
+        for column in columns:
+            for spelling in (column.name, *column.aliases):
+                if spelling.lower() in seen:
+                    raise self.wrong(f"{table} has the column {spelling} twice (names differ in more than case).")
+                if spelling.lower() in pii:
+                    raise self.wrong(f"{table}.{spelling} is listed under pii and would be landed.")
+                seen.add(spelling.lower())
+        if not seen:
+            raise self.wrong(f"{table}.columns is empty.")
+        if ROW_ID in seen:
+            raise self.wrong(f"{table}.{ROW_ID} is the name of the row's own number.")
+
+    def column(self, table: str, name: str, value: object) -> SourceColumn:
+        where = f"{table}.{name}"
+        if not NAME.fullmatch(name):
+            raise self.wrong(f"{where} is not a column name of letters, digits and underscores.")
+        given = self.mapping(value, where, COLUMN_KEYS)
+        kind = str(given.get("type"))
+        decimal = DECIMAL.fullmatch(kind)
+        sound = decimal is not None and 1 <= int(decimal[1]) <= 38 and int(decimal[2]) <= int(decimal[1])
+        if kind not in SQL_TYPES and not sound:
+            raise self.wrong(f"{where} has the type {kind}, which is not one of {', '.join(SQL_TYPES)}, decimal(p,s).")
+        return SourceColumn(
+            name=name,
+            type=kind,
+            required=given.get("required", False) is True,
+            optional=given.get("optional", False) is True,
+            aliases=self.names(given.get("aliases", []), f"{where}.aliases"),
+        )
+
+    def key(self, table: str, value: object, known: Mapping[str, SourceColumn]) -> tuple[str, ...]:
+        if value == WHOLE_ROW:
+            return ()
+        names = self.names(value, f"{table}.key") if value != [] else ()
+        if not names:
+            raise self.wrong(f'{table}.key must be a list of columns or "{WHOLE_ROW}".')
+        return tuple(self.one_of(f"{table}.key", name, known) or "" for name in names)
+
+    def one_of(self, where: str, value: object, known: Mapping[str, SourceColumn]) -> str | None:
+        if value is None:
+            return None
+        if not isinstance(value, str) or value.lower() not in known:
+            raise self.wrong(f"{where} names {value}, which is not one of the table's columns.")
+        return value.lower()
+
+    def business_date(self, table: str, value: object, known: Mapping[str, SourceColumn]) -> str | None:
+        name = self.one_of(f"{table}.business_date", value, known)
+        if name is not None and known[name].type not in ("date", "timestamp"):
+            raise self.wrong(f"{table}.business_date names {value}, which is neither a date nor a timestamp.")
+        return name

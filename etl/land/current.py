@@ -1,0 +1,140 @@
+"""The current state of a source table: the newest version of each key over its batches."""
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, func, select
+
+from etl.cdm import Column, quoted
+from etl.config import Settings
+from etl.engine import connection, duckdb_type, empty_relation, quote_path, write_parquet
+from etl.errors import CdmflowError
+from etl.land.batches import batch_path
+from etl.land.contract import ROW_ID, Contract, SourceTable
+from etl.state import batch
+
+
+def landed_columns(table: SourceTable) -> tuple[Column, ...]:
+    """The columns of a landed table: the contract's in lower case, and source_row_id."""
+    own = (Column(name=c.lower, sql_type=c.sql_type, required=c.required) for c in table.columns)
+    return (*own, Column(name=ROW_ID, sql_type="bigint", required=True))
+
+
+def business_date(engine: Engine, batch_ids: Sequence[int]) -> date | None:
+    """The newest business date of these batches: the data's cut-off. None when no batch tells one."""
+    with engine.connect() as state:
+        newest: date | None = state.execute(
+            select(func.max(batch.c.business_date)).where(batch.c.batch_id.in_(list(batch_ids)))
+        ).scalar_one()
+    return newest
+
+
+def current_tables(
+    settings: Settings, engine: Engine, contract: Contract, batch_ids: Sequence[int], run_dir: Path
+) -> dict[str, list[Path]]:
+    """The files that hold each table's current state after these batches, oldest first.
+
+    One batch is its own current state; anything else is written once to `run_dir`/current/<table>.parquet, an empty
+    table too. The result depends on nothing but the batches and their order. CdmflowError: a batch that is not known,
+    or whose file is missing.
+    """
+    by_table = _batches_of(engine, contract.source, batch_ids)
+    tables: dict[str, list[Path]] = {}
+    for name, table in contract.tables.items():
+        paths = [_existing(settings, contract.source, name, number) for number in by_table.get(name, [])]
+        tables[name] = [_current(table, paths, run_dir / "current" / f"{name}.parquet")]
+    return tables
+
+
+def _batches_of(engine: Engine, source: str, batch_ids: Sequence[int]) -> dict[str, list[int]]:
+    """Batch ids by table in the given order; one that comes twice counts where it comes last."""
+    newest_last = list(reversed(dict.fromkeys(reversed(batch_ids))))
+    with engine.connect() as state:
+        rows = state.execute(
+            select(batch.c.batch_id, batch.c.table_name).where(
+                batch.c.source == source, batch.c.batch_id.in_(newest_last)
+            )
+        ).all()
+    table_of = {number: name for number, name in rows}
+    unknown = [str(number) for number in newest_last if number not in table_of]
+    if unknown:
+        raise CdmflowError(
+            f"{source} has no batch {', '.join(unknown)}.",
+            state="Nothing was computed.",
+            todo="Take the batch ids from ./cdmflow status.",
+        )
+    tables: dict[str, list[int]] = {}
+    for number in newest_last:
+        tables.setdefault(table_of[number], []).append(number)
+    return tables
+
+
+def _existing(settings: Settings, source: str, table: str, batch_id: int) -> Path:
+    path = batch_path(settings, source, table, batch_id)
+    if not path.exists():
+        raise CdmflowError(
+            f"The file of batch {batch_id} ({source}.{table}) is not in the lake.",
+            state="Nothing was computed.",
+            todo="Land its source file again (it gets the same batch and numbers), or restore the lake.",
+        )
+    return path
+
+
+def _current(table: SourceTable, paths: Sequence[Path], output: Path) -> Path:
+    columns = landed_columns(table)
+    with connection() as con:
+        if not paths:
+            write_parquet(con, empty_relation(columns), output)
+            return output
+        if len(paths) == 1 and _columns_in(con, paths[0]) == [c.name for c in columns]:
+            return paths[0]
+        con.execute("SET preserve_insertion_order = false")
+        write_parquet(con, current_select(table, [_batch_select(con, path, columns) for path in paths]), output)
+    return output
+
+
+def _columns_in(con: Any, path: Path) -> list[str]:
+    described = con.execute(f"DESCRIBE SELECT * FROM read_parquet({quote_path(path)})").fetchall()
+    return [row[0] for row in described]
+
+
+def _batch_select(con: Any, path: Path, columns: Sequence[Column]) -> str:
+    """A batch with today's columns: one landed under an older contract has NULL where it lacks one."""
+    present = set(_columns_in(con, path))
+    chosen = ", ".join(
+        f"CAST({quoted(c.name) if c.name in present else 'NULL'} AS {duckdb_type(c.sql_type)}) AS {quoted(c.name)}"
+        for c in columns
+    )
+    return f"SELECT {chosen} FROM read_parquet({quote_path(path)})"
+
+
+def current_select(table: SourceTable, batches: Sequence[str]) -> str:
+    """The SELECT of the current state from one SELECT per batch, oldest first.
+
+    A key's row comes from the newest batch that has it, with the source_row_id of the first. A snapshot keeps only
+    the keys of its newest batch. Rows of a "whole row" table are told apart by their content and, among equal ones,
+    by their order; such a table that is appended to keeps every row of every batch.
+    """
+    columns = [c.lower for c in table.columns]
+    everything = ", ".join(quoted(name) for name in columns)
+    rows = " UNION ALL ".join(f"SELECT *, {number} AS batch_no FROM ({text})" for number, text in enumerate(batches))
+    if table.change == "append" and not table.key:
+        return f"SELECT {everything}, {ROW_ID} FROM ({rows})"
+    if table.key:
+        identity = ", ".join(quoted(name) for name in table.key)
+        numbered = rows
+    else:
+        identity = f"{everything}, occurrence"
+        numbered = (
+            f"SELECT *, row_number() OVER (PARTITION BY batch_no, {everything} ORDER BY {ROW_ID}) AS occurrence "
+            f"FROM ({rows})"
+        )
+    only_newest = f"WHERE batch_no = {len(batches) - 1}" if table.change == "snapshot" else ""
+    return (
+        f"SELECT {everything}, first_row_id AS {ROW_ID} FROM ("
+        f"SELECT *, min({ROW_ID}) OVER (PARTITION BY {identity}) AS first_row_id, "
+        f"row_number() OVER (PARTITION BY {identity} ORDER BY batch_no DESC) AS newest FROM ({numbered}) "
+        f"QUALIFY newest = 1) {only_newest}"
+    )
