@@ -1,0 +1,7 @@
+"""Publishes a gated candidate to PostgreSQL: load, reconcile, switch. Readers see whole releases only."""
+
+from etl.publish.record import Release, ensure_release_files, release_record
+from etl.publish.release import publish_release
+from etl.publish.vocabulary import publish_vocabulary
+
+__all__ = ["Release", "ensure_release_files", "publish_release", "publish_vocabulary", "release_record"]

@@ -1,0 +1,98 @@
+"""Which schemas may go: what a killed publish left behind, and releases that are older than those we keep."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import psycopg2.errors
+
+from etl.cdm import quoted
+from etl.log import get_logger
+
+log = get_logger(__name__)
+
+# The current release, the one before it for a rollback of the night, and one more for a comparison across a weekend.
+KEPT_RELEASES = 3
+# Dropping a release drops its foreign keys, which locks the vocabulary's tables against readers for that moment;
+# whoever reads them for longer than this keeps the old release alive until the next publish.
+LOCK_TIMEOUT_MS = 500
+LEFTOVER_LOCK_TIMEOUT_MS = 5_000  # a killed publisher's backends roll back within seconds
+
+
+def schemas_like(cursor: Any, pattern: str) -> list[str]:
+    """Existing schemas whose name matches the regular expression."""
+    cursor.execute("SELECT nspname FROM pg_catalog.pg_namespace WHERE nspname ~ %s ORDER BY nspname", (pattern,))
+    return [row[0] for row in cursor.fetchall()]
+
+
+def drop_unfinished(connection: Any, keep: Iterable[str] = ()) -> None:
+    """Drop every release schema that never became a release, except `keep`. The publish lock is held."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT schema_name FROM etl.release")
+        released = {row[0] for row in cursor.fetchall()}
+        present = schemas_like(cursor, "^cdm_r[0-9]+$")
+    for schema in present:
+        if schema not in released and schema not in set(keep):
+            drop_schema(connection, schema, LEFTOVER_LOCK_TIMEOUT_MS)
+
+
+def drop_old_releases(connection: Any) -> None:
+    """Drop the schemas of all but the newest releases, and vocabularies that only those used."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT schema_name, vocabulary_id FROM etl.release ORDER BY release_id DESC")
+        releases = cursor.fetchall()
+        present = set(schemas_like(cursor, "^cdm_r[0-9]+$"))
+    for schema in [schema for schema, _ in releases[KEPT_RELEASES:] if schema in present]:
+        if drop_schema(connection, schema, LOCK_TIMEOUT_MS):
+            present.discard(schema)
+    # a schema that could not be dropped still needs its vocabulary
+    used = [vocabulary for schema, vocabulary in releases if schema in present]
+    if used:
+        _drop_old_vocabularies(connection, oldest_used=min(used))
+
+
+def _drop_old_vocabularies(connection: Any, oldest_used: int) -> None:
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT vocabulary_id, schema_name FROM etl.vocabulary "
+            "WHERE schema_name IS NOT NULL AND vocabulary_id < %s",
+            (oldest_used,),
+        )
+        old = cursor.fetchall()
+    for vocabulary_id, schema in old:
+        if drop_schema(connection, schema, LOCK_TIMEOUT_MS):
+            with connection, connection.cursor() as cursor:
+                cursor.execute(
+                    "UPDATE etl.vocabulary SET schema_name = NULL WHERE vocabulary_id = %s", (vocabulary_id,)
+                )
+
+
+def drop_schema(connection: Any, schema: str, lock_timeout_ms: int) -> bool:
+    """Drop a schema with all its tables, unless a view reads it or somebody is busy with it; whether it is gone."""
+    try:
+        with connection, connection.cursor() as cursor:
+            if _is_read_by_a_view(cursor, schema):
+                log.warning("schema %s stays: a view reads it", schema)
+                return False
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", (f"{lock_timeout_ms}ms",))
+            cursor.execute(f"DROP SCHEMA IF EXISTS {quoted(schema)} CASCADE")
+    except (psycopg2.errors.LockNotAvailable, psycopg2.errors.DeadlockDetected):
+        log.warning("schema %s is in use and stays until the next publish", schema)
+        return False
+    return True
+
+
+def _is_read_by_a_view(cursor: Any, schema: str) -> bool:
+    """Whether a view anywhere selects from a table of the schema."""
+    cursor.execute(
+        """
+        SELECT EXISTS (
+            SELECT 1 FROM pg_catalog.pg_depend AS uses
+            JOIN pg_catalog.pg_rewrite AS rule ON rule.oid = uses.objid
+            JOIN pg_catalog.pg_class AS source ON source.oid = uses.refobjid
+            JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = source.relnamespace
+            WHERE uses.classid = 'pg_rewrite'::regclass AND uses.refclassid = 'pg_class'::regclass
+              AND namespace.nspname = %s AND source.oid <> rule.ev_class)
+        """,
+        (schema,),
+    )
+    return bool(cursor.fetchone()[0])

@@ -1,0 +1,139 @@
+"""The moment a release becomes the one that everybody reads: one transaction repoints all views of schema `cdm`."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from time import monotonic, sleep
+from typing import Any
+
+import psycopg2.errors
+
+from etl.cdm import Table, quoted, tables
+from etl.errors import CdmflowError
+from etl.log import get_logger
+from etl.postgres.roles import READER
+from etl.publish.record import Release, insert_release
+
+log = get_logger(__name__)
+
+VIEWS_SCHEMA = "cdm"
+# A reader's transaction that touched a view of `cdm` holds its lock until it ends. While the switch waits for that
+# lock, other readers queue behind it: so it waits shortly, gives up, and comes again. Shorter than deadlock_timeout
+# (1 s), so that in a deadlock with a reader it is always the switch that steps back.
+LOCK_TIMEOUT_MS = 300
+BLOCK_TIMEOUT_MS = 900  # all ~38 views together; they take 15 ms when nobody is in the way
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 10.0
+PATIENCE_S = 900.0  # how long a publish waits for a gap between readers before it gives up
+BUSY = (psycopg2.errors.LockNotAvailable, psycopg2.errors.QueryCanceled, psycopg2.errors.DeadlockDetected)
+STATE = "The last release stays published; nobody saw anything of the new one."
+
+
+def served_tables() -> list[Table]:
+    """The tables that have a view in `cdm`, by their standard names: all but the results tables."""
+    return [table for table in tables().values() if table.schema != "RESULTS"]
+
+
+def view_statements(schema: str, vocabulary_schema: str) -> list[str]:
+    """CREATE OR REPLACE VIEW keeps grants and the analysts' own views on top, which renaming or dropping would not."""
+    return [
+        f"CREATE OR REPLACE VIEW {quoted(VIEWS_SCHEMA)}.{quoted(table.name)} AS "
+        f"SELECT {', '.join(quoted(name) for name in table.column_names)} "
+        f"FROM {quoted(vocabulary_schema if table.schema == 'VOCAB' else schema)}.{quoted(table.name)}"
+        for table in served_tables()
+    ]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A loaded and proven schema that waits for its switch. `records`: {table: {"rows": n, "digest": text}}."""
+
+    release_id: int
+    run_id: str
+    vocabulary_id: int
+    schema: str
+    vocabulary_schema: str
+    records: Mapping[str, Mapping[str, Any]]
+    verdict: Mapping[str, object]
+
+
+def switch(connection: Any, candidate: Candidate, *, patience_s: float, report: Callable[[str], None]) -> Release:
+    """Repoint all views and write the release row, both or neither.
+
+    `connection` is the session that holds the publish lock. Tries again while readers are in the way, up to
+    `patience_s`; nobody is interrupted.
+    """
+    number = candidate.release_id
+    deadline, pause = monotonic() + patience_s, FIRST_PAUSE_S
+    while True:
+        try:
+            return _attempt(connection, candidate)
+        except BUSY:
+            if monotonic() + pause > deadline:
+                raise CdmflowError(
+                    f"Readers held views of {VIEWS_SCHEMA} for {patience_s:.0f} s without a gap: "
+                    f"release {number} is loaded and proven, but not switched to.",
+                    state=STATE,
+                    todo="End the long transactions on it (pg_stat_activity) and run the same again: it only switches.",
+                ) from None
+        report("switch waits")
+        log.info("release %s: readers hold views of %s, next try in %.1f s", number, VIEWS_SCHEMA, pause)
+        sleep(pause)
+        pause = min(pause * 1.5, LONGEST_PAUSE_S)
+
+
+def _block(statements: Iterable[str]) -> str:
+    """One statement of all of them: one round trip, and one timeout over the whole."""
+    return "DO $views$ BEGIN " + "; ".join(statements) + "; END $views$"
+
+
+def _attempt(connection: Any, candidate: Candidate) -> Release:
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SET LOCAL synchronous_commit = on")
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", (f"{LOCK_TIMEOUT_MS}ms",))
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", (f"{BLOCK_TIMEOUT_MS}ms",))
+        _refuse_zombie(cursor, candidate.run_id, candidate.release_id)
+        cursor.execute(_block(view_statements(candidate.schema, candidate.vocabulary_schema)))
+        _grant_new_views(cursor)
+        return insert_release(
+            cursor,
+            release_id=candidate.release_id,
+            run_id=candidate.run_id,
+            vocabulary_id=candidate.vocabulary_id,
+            schema=candidate.schema,
+            tables=candidate.records,
+            verdict=candidate.verdict,
+        )
+
+
+def _refuse_zombie(cursor: Any, run_id: str, release_id: int) -> None:
+    """Only a run that is still running may publish, and only above all releases there are."""
+    cursor.execute("SELECT status FROM etl.run WHERE run_id = %s FOR SHARE", (run_id,))
+    found = cursor.fetchone()
+    status = found[0] if found else "unknown"
+    if status != "running":
+        raise CdmflowError(
+            f"Run {run_id} is {status}, not running: it may not publish any more.",
+            state=STATE,
+            todo="Another run has taken over, or this one was ended; start a new run.",
+        )
+    cursor.execute("SELECT coalesce(max(release_id), 0) FROM etl.release")
+    newest = cursor.fetchone()[0]
+    if newest >= release_id:
+        raise CdmflowError(
+            f"Release {newest} was published while run {run_id} was loading release {release_id}.",
+            state="The newer release stays published.",
+            todo="Run again if this run's data are wanted on top.",
+        )
+
+
+def _grant_new_views(cursor: Any) -> None:
+    """The reader may select from every view; a view that already allows it is left alone."""
+    cursor.execute(
+        "SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = %s::regnamespace AND relkind = 'v' "
+        "AND NOT has_table_privilege(%s, oid, 'SELECT')",
+        (VIEWS_SCHEMA, READER),
+    )
+    ours = {table.name for table in served_tables()}
+    missing = [f"{quoted(VIEWS_SCHEMA)}.{quoted(name)}" for (name,) in cursor.fetchall() if name in ours]
+    if missing:
+        cursor.execute(f"GRANT SELECT ON {', '.join(missing)} TO {quoted(READER)}")
