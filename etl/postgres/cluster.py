@@ -121,7 +121,7 @@ def start(place: Place, port: int | None, log_file: Path) -> int:
         if outcome.returncode == 0:
             return port
         log.info("PostgreSQL did not start on port %d (attempt %d)", port, attempt + 1)
-        time.sleep(1 + attempt)
+        time.sleep(0.5)
         port = None
     raise DatabaseUnavailable(
         f"The embedded PostgreSQL in {place.data} does not start.",

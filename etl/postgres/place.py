@@ -47,6 +47,11 @@ class Place:
     data: Path
     account: Account
 
+    @property
+    def is_outside(self) -> bool:
+        """True when the data could not lie in the home itself."""
+        return self.data.parent.parent == OUTSIDE
+
 
 def run_as(
     account: Account, command: Sequence[str | Path], *, output: int = subprocess.DEVNULL, timeout_s: float = 60
@@ -88,10 +93,17 @@ def find_place(folder: Path) -> Place:
         data = OUTSIDE / hashlib.sha256(str(folder).encode()).hexdigest()[:16] / "data"
         _make_outside(data.parent)
         log.info("the database of %s lies in %s: user %s cannot enter this home", folder.parent, data, account.name)
-    elif data.exists():
-        account = _owner(data)
     write_private(record, json.dumps({"data": str(data)}) + "\n")
-    return Place(data, account)
+    return Place(data, _owner(data) if data.exists() else account)
+
+
+def set_aside(place: Place) -> None:
+    """Keeps outside data of a deleted home beside, under another name: never reused, never erased."""
+    number = 1
+    while (kept := place.data.with_name(f"data.left-{number}")).exists():
+        number += 1
+    place.data.rename(kept)
+    log.warning("the database of a deleted home is kept in %s; erase it if nobody needs it", kept)
 
 
 def find_binaries(account: Account) -> Path:
@@ -158,19 +170,9 @@ def _test(account: Account, flag: str, path: Path) -> bool:
 
 
 def _make_outside(folder: Path) -> None:
-    """A folder below /var/lib/cdmflow; one left by a home that was deleted is kept beside, never reused or erased."""
-    OUTSIDE.mkdir(mode=0o755, exist_ok=True)
-    OUTSIDE.chmod(0o755)
-    if (folder / "data").exists():
-        number = 1
-        while (kept := folder.with_name(f"{folder.name}.left-{number}")).exists():
-            number += 1
-        folder.rename(kept)
-        log.warning(
-            "the database of a deleted home with the same path is kept in %s; erase it if nobody needs it", kept
-        )
-    folder.mkdir(mode=0o755, exist_ok=True)
-    folder.chmod(0o755)
+    for each in (OUTSIDE, folder):
+        each.mkdir(exist_ok=True)
+        each.chmod(0o755)
 
 
 def _wheel_folder() -> Path | None:

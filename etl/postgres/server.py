@@ -14,7 +14,7 @@ from etl.errors import CdmflowError, DatabaseUnavailable
 from etl.log import get_logger
 from etl.postgres import cluster, external, passwords, roles
 from etl.postgres.database import Database, embedded_url, parse_url, session
-from etl.postgres.place import OUTSIDE, Place, find_place
+from etl.postgres.place import Place, find_place, set_aside
 
 log = get_logger(__name__)
 
@@ -72,7 +72,7 @@ def remove_server(settings: Settings) -> None:
         if place is not None:
             cluster.stop(place)
             shutil.rmtree(place.data)
-            if place.data.parent.parent == OUTSIDE:
+            if place.is_outside:
                 shutil.rmtree(place.data.parent)
     shutil.rmtree(settings.postgres_dir)
 
@@ -92,10 +92,11 @@ def server_status(settings: Settings) -> ServerStatus:
 
 def _start_embedded(settings: Settings) -> Database:
     """Under the lock: whatever state the home is in, to a running, prepared server."""
-    database = _known_database(settings)
-    if database and _is_ready(database, QUICK_TIMEOUT_S):  # another process was quicker
-        return database
+    is_new_home = not (settings.postgres_dir / "place.json").exists()
     place = find_place(settings.postgres_dir)
+    if is_new_home and place.is_outside and place.data.exists():
+        cluster.stop(place)
+        set_aside(place)
     secrets = _passwords(settings, place)
     if not place.data.exists():
         cluster.create(place, secrets[cluster.SUPERUSER])
@@ -110,8 +111,10 @@ def _start_embedded(settings: Settings) -> Database:
             todo="Run `./cdmflow stop` and start again.",
         )
     _wait_until_it_answers(database, settings)
-    roles.prepare_embedded(database, secrets)
     passwords.write_pgpass(settings.postgres_dir, database.host, database.port, {roles.READER: secrets[roles.READER]})
+    if _is_ready(database, QUICK_TIMEOUT_S):  # prepared before, or by another process just now
+        return database
+    roles.prepare_embedded(database, secrets)
     return database
 
 
