@@ -1,0 +1,40 @@
+-- one row per imaging study and procedure code of imaging_studies.csv, whose rows are the single images
+-- keeps:    the smallest row of each study and code
+-- sends on: the other rows, which are images of the same study, to src_support
+SELECT
+    cast({{ part.synthea_imaging_studies }} AS integer) AS source_part_no,
+    cast(study.source_row_id AS bigint) AS source_row_id,
+    cast(study.patient AS varchar) AS person_key,
+    cast(study.encounter AS varchar) AS visit_key,
+    cast(NULL AS varchar) AS provider_key,
+    cast('procedure_occurrence' AS varchar) AS origin_table,
+    cast({{ concept.ehr }} AS integer) AS type_concept_id,
+    cast('SNOMED' AS varchar) AS source_vocabulary,
+    cast(study.procedure_code AS varchar) AS source_code,
+    cast(study.date AS timestamp) AS start_datetime,
+    cast(study.date AS timestamp) AS end_datetime,
+    cast(NULL AS double) AS value_number,
+    cast(NULL AS varchar) AS value_text,
+    cast(NULL AS varchar) AS value_vocabulary,
+    cast(NULL AS varchar) AS value_code,
+    cast(NULL AS varchar) AS unit_vocabulary,
+    cast(NULL AS varchar) AS unit_code,
+    cast(NULL AS varchar) AS operator_code,
+    cast(NULL AS double) AS range_low,
+    cast(NULL AS double) AS range_high,
+    cast(1 AS double) AS quantity,
+    cast(NULL AS integer) AS days_supply,
+    cast(NULL AS integer) AS refills,
+    cast(NULL AS varchar) AS sig,
+    cast(NULL AS varchar) AS route_vocabulary,
+    cast(NULL AS varchar) AS route_code,
+    cast(NULL AS varchar) AS modifier_vocabulary,
+    cast(NULL AS varchar) AS modifier_code,
+    cast(NULL AS varchar) AS status_vocabulary,
+    cast(NULL AS varchar) AS status_code,
+    cast(NULL AS varchar) AS stop_reason,
+    cast(NULL AS varchar) AS unique_device_id,
+    cast(NULL AS varchar) AS production_id,
+    cast(NULL AS varchar) AS lot_number
+FROM landing.imaging_studies AS study
+QUALIFY row_number() OVER (PARTITION BY study.id, study.procedure_code ORDER BY study.source_row_id) = 1

@@ -1,0 +1,20 @@
+-- one row per encounter of encounters.csv
+-- keeps:    every row; an encounter without STOP is open
+-- note:     each encounter is a visit and its only visit detail; joining encounters into stays is map.visit's business
+SELECT
+    cast({{ part.synthea_visit }} AS integer) AS source_part_no,
+    cast(encounter.source_row_id AS bigint) AS source_row_id,
+    cast(encounter.id AS varchar) AS visit_key,
+    cast(encounter.patient AS varchar) AS person_key,
+    cast('Synthea class' AS varchar) AS visit_vocabulary,
+    cast(encounter.encounterclass AS varchar) AS visit_code,
+    cast(encounter.start AS timestamp) AS start_datetime,
+    cast(encounter.stop AS timestamp) AS end_datetime,
+    cast({{ concept.ehr_encounter_record }} AS integer) AS type_concept_id,
+    cast(encounter.provider AS varchar) AS provider_key,
+    cast(encounter.organization AS varchar) AS care_site_key,
+    cast(NULL AS varchar) AS admitted_from_vocabulary,
+    cast(NULL AS varchar) AS admitted_from_code,
+    cast(NULL AS varchar) AS discharged_to_vocabulary,
+    cast(NULL AS varchar) AS discharged_to_code
+FROM landing.encounters AS encounter

@@ -1,0 +1,80 @@
+-- one row per source row (and part) that does not reach the CDM, with the rule that says why; the first rule that holds:
+--   person_unknown             the source has no such person
+--   person_without_birth_year  the person cannot be in the CDM, so neither can what belongs to him
+--   no_start_date, no_code     the CDM cannot date the record, or there is nothing to map
+--   visit_unknown              a visit detail whose visit is not in the CDM, or is somebody else's
+--   cost_event_unknown         a cost whose event or visit is not in the CDM
+-- note: rows that only support others are judged by the account (supports_nothing)
+WITH record AS (
+    SELECT
+        event.source_part_no,
+        event.source_row_id,
+        event.person_key,
+        CASE
+            WHEN event.start_datetime IS NULL THEN 'no_start_date'
+            WHEN coalesce(event.source_code, '') = '' THEN 'no_code'
+        END AS own_rule
+    FROM source.src_event AS event
+    UNION ALL
+    SELECT
+        visit.source_part_no,
+        visit.source_row_id,
+        visit.person_key,
+        CASE WHEN visit.start_datetime IS NULL THEN 'no_start_date' END AS own_rule
+    FROM source.src_visit AS visit
+    UNION ALL
+    SELECT
+        detail.source_part_no,
+        detail.source_row_id,
+        detail.person_key,
+        CASE
+            WHEN detail.start_datetime IS NULL THEN 'no_start_date'
+            WHEN known.visit_detail_id IS NULL THEN 'visit_unknown'
+        END AS own_rule
+    FROM source.src_visit_detail AS detail
+    LEFT JOIN map.visit_detail AS known
+        ON detail.source_row_id * 100000 + detail.source_part_no * 100 = known.visit_detail_id
+    UNION ALL
+    SELECT
+        plan.source_part_no,
+        plan.source_row_id,
+        plan.person_key,
+        CASE WHEN plan.start_datetime IS NULL THEN 'no_start_date' END AS own_rule
+    FROM source.src_payer_plan AS plan
+    UNION ALL
+    SELECT
+        cost.source_part_no,
+        cost.source_row_id,
+        cost.person_key,
+        CASE WHEN known.cost_id IS NULL THEN 'cost_event_unknown' END AS own_rule
+    FROM source.src_cost AS cost
+    LEFT JOIN map.cost AS known ON cost.source_row_id * 100000 + cost.source_part_no * 100 = known.cost_id
+    UNION ALL
+    SELECT
+        person.source_part_no,
+        person.source_row_id,
+        person.person_key,
+        NULL AS own_rule
+    FROM source.src_person AS person
+    UNION ALL
+    SELECT
+        death.source_part_no,
+        death.source_row_id,
+        death.person_key,
+        CASE WHEN death.death_datetime IS NULL THEN 'no_start_date' END AS own_rule
+    FROM source.src_death AS death
+)
+
+SELECT
+    cast(record.source_part_no AS integer) AS source_part_no,
+    cast(record.source_row_id AS bigint) AS source_row_id,
+    cast(
+        CASE
+            WHEN person.person_key IS NULL THEN 'person_unknown'
+            WHEN person.year_of_birth IS NULL THEN 'person_without_birth_year'
+            ELSE record.own_rule
+        END AS varchar
+    ) AS rule
+FROM record
+LEFT JOIN source.src_person AS person ON record.person_key = person.person_key
+WHERE person.person_key IS NULL OR person.year_of_birth IS NULL OR record.own_rule IS NOT NULL
