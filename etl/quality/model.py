@@ -1,0 +1,100 @@
+"""What the gate speaks of: checks, their counts, and its answer. Ids and counts only, never a cell's value."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# The order is the order of consequence: critical stops the publish, warning and info are reported.
+SEVERITIES = ("critical", "warning", "info")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must hold for a table: what is counted, how much of it is allowed, and what follows.
+
+    `column` is '' for checks of the whole table. `argument` is the check type's own: the referenced table and field of a
+    foreign key, the domains of a concept, the end of a start. `allowed_percent` is of the check's denominator.
+    """
+
+    table: str
+    column: str
+    check_type: str
+    severity: str
+    allowed_percent: float = 0.0
+    argument: tuple[str, ...] = ()
+
+    @property
+    def check_id(self) -> str:
+        """Stable across runs: `condition_occurrence.required.person_id`."""
+        return ".".join(part for part in (self.table, self.check_type, self.column) if part)
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """A check counted on one candidate. `status` is passed, failed or not_applicable (nothing to count)."""
+
+    check_id: str
+    table: str
+    column: str
+    check_type: str
+    severity: str
+    violated: int
+    denominator: int
+    status: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SourceAccount:
+    """The row account of one source table: landed rows, and those that no rule and no CDM row accounts for."""
+
+    table: str
+    landed: int
+    unaccounted: int
+
+
+@dataclass(frozen=True)
+class LandedTable:
+    """A landed batch of a source table, as the gate needs to know it.
+
+    `key` is empty when the whole row is the key; `rows` and `first_source_row_id` are those of the batch's ledger row.
+    """
+
+    name: str
+    path: Path
+    key: Sequence[str]
+    required_columns: Sequence[str]
+    rows: int
+    first_source_row_id: int
+    columns: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class FailedCheck:
+    """A check that did not hold, with its counts."""
+
+    check_id: str
+    severity: str
+    violated: int
+    denominator: int
+
+    def __str__(self) -> str:
+        return f"{self.check_id}: {self.violated:,} of {self.denominator:,}"
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """The gate's answer. `passed` is false when a critical check failed or the gate itself did not work as it must.
+
+    `failed` are critical, `warnings` all others; `reasons` says in words why the gate is shut, check by check;
+    `expected` counts the expectations of the suites, `evaluated` those that Great Expectations answered.
+    """
+
+    passed: bool
+    evaluated: int
+    expected: int
+    failed: tuple[FailedCheck, ...]
+    warnings: tuple[FailedCheck, ...]
+    reasons: tuple[str, ...]
+    report: Path
+    seconds: float

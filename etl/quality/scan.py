@@ -1,0 +1,158 @@
+"""One aggregate scan per table: the SQL that counts all its row-wise checks at once.
+
+Each check becomes two aggregates, violated and denominator; equal ones are computed once. A check of another table's rows
+(foreign keys, life, visits) is a left join with a small or unique relation of `candidate`, so rows never multiply.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from etl.cdm import Table, quoted
+from etl.quality.model import Check
+
+# A death certificate, an autopsy or a bill may follow; the Data Quality Dashboard's limit.
+DAYS_AFTER_DEATH = 60
+
+
+@dataclass
+class Scan:
+    """The aggregates of one table's scan and the joins they need, in order of arrival."""
+
+    table: Table
+    aggregates: dict[str, int] = field(default_factory=dict)
+    joins: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def count(self, expression: str) -> int:
+        return self.aggregates.setdefault(expression, len(self.aggregates))
+
+    def parent(self, column: str, table: str) -> str:
+        """The alias of the table that a column refers to, joined once."""
+        alias = f"parent_{column}"
+        self.joins[alias] = f"LEFT JOIN key_{table} AS {alias} ON t.{quoted(column)} = {alias}.key"
+        return alias
+
+    def life(self) -> str:
+        self.joins["life"] = "LEFT JOIN life ON t.person_id = life.person_id"
+        return "life"
+
+    @property
+    def sql(self) -> str:
+        columns = ",\n  ".join(self.aggregates) or "count(*)"
+        return f"SELECT\n  {columns}\nFROM cdm.{quoted(self.table.name)} AS t\n" + "\n".join(self.joins.values())
+
+
+def plan_scan(table: Table, checks: Sequence[Check]) -> Scan:
+    """The scan that counts these checks; those of types not counted by a scan are left to others."""
+    scan = Scan(table)
+    for check in checks:
+        aggregates = aggregates_of(check, scan)
+        if aggregates:
+            violated, denominator = aggregates
+            scan.counts[check.check_id] = (scan.count(violated), scan.count(denominator))
+    return scan
+
+
+def parents_of(table: Table, checks: Sequence[Check]) -> set[str]:
+    """The tables whose keys this scan joins; persons come with `life`, concepts are checked apart."""
+    fields = {column.name: column.foreign_table for column in table.fields}
+    parents = {
+        fields.get(column, "")
+        for check in checks
+        if check.check_type in ("foreign_key", "same_person", "within_visit")
+        for column in (check.column, *check.argument)
+    }
+    return parents - {"", "person", "concept"}
+
+
+def aggregates_of(check: Check, scan: Scan) -> tuple[str, str] | None:
+    """The two aggregates of a check, or None for a type that is not counted by the scan."""
+    builder = BUILDERS.get(check.check_type)
+    return builder(check, scan) if builder else None
+
+
+def _filtered(condition: str) -> str:
+    return f"count(*) FILTER (WHERE {condition})"
+
+
+def _required(check: Check, scan: Scan) -> tuple[str, str]:
+    return _filtered(f"t.{quoted(check.column)} IS NULL"), "count(*)"
+
+
+def _length(check: Check, scan: Scan) -> tuple[str, str]:
+    # strlen counts bytes without decoding: only texts that may be too long are counted by character.
+    column, limit = f"t.{quoted(check.column)}", check.argument[0]
+    return _filtered(f"strlen({column}) > {limit} AND length({column}) > {limit}"), f"count({column})"
+
+
+def _unique(check: Check, scan: Scan) -> tuple[str, str]:
+    column = f"t.{quoted(check.column)}"
+    return f"count({column}) - count(DISTINCT {column})", f"count({column})"
+
+
+def _foreign_key(check: Check, scan: Scan) -> tuple[str, str] | None:
+    parent = check.argument[0].split(".")[0]
+    column = f"t.{quoted(check.column)}"
+    if parent == "concept":
+        return None
+    key = f"{scan.life()}.person_id" if parent == "person" else f"{scan.parent(check.column, parent)}.key"
+    return _filtered(f"{column} IS NOT NULL AND {key} IS NULL"), f"count({column})"
+
+
+def _dates_in_order(check: Check, scan: Scan) -> tuple[str, str]:
+    start, end = f"t.{quoted(check.column)}", f"t.{quoted(check.argument[0])}"
+    return _filtered(f"{start} > {end}"), _filtered(f"{start} IS NOT NULL AND {end} IS NOT NULL")
+
+
+def _after_birth(check: Check, scan: Scan) -> tuple[str, str]:
+    column, life = f"t.{quoted(check.column)}", scan.life()
+    known = f"{column} IS NOT NULL AND {life}.birth_date IS NOT NULL"
+    return _filtered(f"{column} < {life}.birth_date"), _filtered(known)
+
+
+def _before_death(check: Check, scan: Scan) -> tuple[str, str]:
+    column, life = f"t.{quoted(check.column)}", scan.life()
+    known = f"{column} IS NOT NULL AND {life}.death_date IS NOT NULL"
+    return _filtered(f"{column} > {life}.death_date + {DAYS_AFTER_DEATH}"), _filtered(known)
+
+
+def _same_person(check: Check, scan: Scan) -> tuple[str, str]:
+    visit = scan.parent(check.column, check.argument[0])
+    return _filtered(f"t.person_id <> {visit}.person_id"), f"count({visit}.key)"
+
+
+def _within_visit(check: Check, scan: Scan) -> tuple[str, str]:
+    visit_column = check.argument[0]
+    parent = next(column.foreign_table for column in scan.table.fields if column.name == visit_column)
+    column, visit = f"t.{quoted(check.column)}", scan.parent(visit_column, parent)
+    outside = f"{column} < {visit}.start_date OR {column} > {visit}.end_date"
+    return _filtered(outside), _filtered(f"{column} IS NOT NULL AND {visit}.key IS NOT NULL")
+
+
+def _has_rows(check: Check, scan: Scan) -> tuple[str, str]:
+    return "CAST(count(*) = 0 AS BIGINT)", "1"
+
+
+BUILDERS: dict[str, Callable[[Check, Scan], tuple[str, str] | None]] = {
+    "has_rows": _has_rows,
+    "required": _required,
+    "length": _length,
+    "primary_key": _unique,
+    "unique": _unique,
+    "foreign_key": _foreign_key,
+    "dates_in_order": _dates_in_order,
+    "after_birth": _after_birth,
+    "before_death": _before_death,
+    "same_person": _same_person,
+    "within_visit": _within_visit,
+}
+
+
+def overlap_sql(check: Check) -> str:
+    """Rows of a person that begin on or before the end of an earlier one, and all rows: a window of its own."""
+    start, end = quoted(check.column), quoted(check.argument[0])
+    return (
+        f"SELECT count(*) FILTER (WHERE starts <= ended), count(*) FROM ("
+        f"SELECT {start} AS starts, max({end}) OVER (PARTITION BY person_id ORDER BY {start}, {end} "
+        f"ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS ended FROM cdm.{quoted(check.table)})"
+    )
