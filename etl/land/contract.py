@@ -133,7 +133,7 @@ class _Reader:
 
     def encoding(self, value: object, where: str) -> str:
         try:
-            b"".decode(str(value))
+            b"x".decode(str(value), errors="ignore")
         except (LookupError, ValueError):
             raise self.wrong(
                 f"{where} has the unknown encoding {value} (utf-8, cp949 and latin-1 are examples)."

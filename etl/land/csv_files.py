@@ -182,7 +182,7 @@ def _survey(job: _Job, prepared: Prepared, done: _Pass, duplicates: Mapping[int,
         for row_id, ordinal in _ordinals(job.first_row_id, done):
             if row_id in duplicates:
                 wanted[ordinal] = duplicates[row_id]
-    keep = job.contract.allowed_rejects(max(prepared.records, done.seen)) + 1
+    keep = job.contract.allowed_rejects(prepared.lines)
     return survey(prepared.path, job.header.fields, wanted, keep)
 
 

@@ -14,9 +14,10 @@ from typing import BinaryIO
 MAX_RECORD_BYTES = 2_000_000  # DuckDB's own limit
 MAX_RECORD_LINES = 1_000  # an open quote is given up after so many lines
 
-_FIELD = rb'(?>"(?:[^"]++|"")*+"[ ]*+|(?!")[^,\n\r]*+)'
+# As DuckDB reads them: spaces around a quoted field are not part of it, a quote inside an unquoted one is a character.
+_FIELD = rb'(?>[ ]*+"(?:[^"]++|"")*+"[ ]*+|(?![ ]*")[^,\n\r]*+)'
 _RECORD = re.compile(_FIELD + rb"(?:," + _FIELD + rb")*+")
-_ENDS_IN_QUOTES = re.compile(rb"(?:" + _FIELD + rb',)*+"(?:[^"]++|"")*+')
+_ENDS_IN_QUOTES = re.compile(rb"(?:" + _FIELD + rb',)*+[ ]*+"(?:[^"]++|"")*+')
 _EACH_FIELD = re.compile(rb"(?:^|,)" + _FIELD)
 
 TOO_FEW = "too few fields"

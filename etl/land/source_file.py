@@ -39,6 +39,7 @@ class Prepared:
     path: Path
     content_hash: str
     unpacked_bytes: int
+    lines: int
     records: int
     has_quotes: bool
     plain: bool
@@ -165,6 +166,7 @@ def prepare(path: Path, encoding: str, spool: Path) -> Prepared:
         path=spool if packed or not is_utf8 else path,
         content_hash=checker.digest.hexdigest(),
         unpacked_bytes=checker.bytes,
+        lines=checker.newlines + (0 if checker.ends_with_newline else 1),
         records=max(checker.lines_outside_quotes + (0 if checker.ends_with_newline else 1) - 1, 0),
         has_quotes=checker.has_quotes,
         plain=not checker.has_nul and checker.returns in (0, checker.newlines) and checker.returns == checker.pairs,
