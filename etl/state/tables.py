@@ -39,6 +39,8 @@ run = Table(
     Column("batch_ids", JSON),
     Column("vocabulary_id", Integer),
     Column("cutoff_date", Date),
+    Column("landing_verdict", JSON),
+    Column("verdict", JSON),  # the candidate's; publish asks for both
     Column("code_version", Text, nullable=False),
     _now("started_at"),
     Column("ended_at", DateTime(timezone=True)),

@@ -1,0 +1,70 @@
+"""A whole run in one process: the same steps as the nightly DAG, each as soon as those before it are done."""
+
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from etl import quality
+from etl.config import settings
+from etl.errors import CdmflowError
+from etl.pipeline.runs import close_run, load_run, run_lock
+from etl.pipeline.steps import Step, steps
+from etl.pipeline.tasks import StepResult, run_step
+
+Progress = Callable[[str, Step, StepResult | None], None]  # "started" | "done" | "failed"
+
+
+def run_steps(run_id: str, *, workers: int | None = None, progress: Progress | None = None) -> list[StepResult]:
+    """Run all steps of an opened run and close it; the results in the order in which they ended.
+
+    On the first error no further step starts, those under way end, the run is closed as failed and the error raised.
+    Publishing starts only after every step before it, so an error leaves the last release as it was.
+    """
+    with run_lock(run_id):
+        quality.warm_up()
+        failed = True
+        message = None
+        try:
+            results = _run_all(run_id, workers or settings().workers, progress or (lambda *_: None))
+            failed = False
+            return results
+        except CdmflowError as error:
+            message = error.what.splitlines()[0][:500]
+            raise
+        finally:
+            close_run(run_id, failed=failed, message=message)
+
+
+def _run_all(run_id: str, workers: int, progress: Progress) -> list[StepResult]:
+    waiting = list(_most_urgent_first(steps(load_run(run_id).source)))
+    running: dict[Future[StepResult], Step] = {}
+    done: dict[str, StepResult] = {}
+    error: BaseException | None = None
+    with ThreadPoolExecutor(workers, thread_name_prefix="step") as pool:
+        while running or (waiting and error is None):
+            ready = [step for step in waiting if set(step.upstream) <= set(done)] if error is None else []
+            for step in ready[: workers - len(running)]:
+                waiting.remove(step)
+                progress("started", step, None)
+                running[pool.submit(run_step, run_id, step.name)] = step
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                step = running.pop(future)
+                failure = future.exception()
+                if failure is not None:
+                    error = error or failure
+                    progress("failed", step, None)
+                    continue
+                done[step.name] = future.result()
+                progress("done", step, done[step.name])
+    if error is not None:
+        raise error
+    return list(done.values())
+
+
+def _most_urgent_first(all_steps: tuple[Step, ...]) -> list[Step]:
+    """Steps with the longest chain behind them first, so that the last ones do not wait for a late start."""
+    behind: dict[str, int] = {}
+    for step in reversed(all_steps):
+        followers = [other for other in all_steps if step.name in other.upstream]
+        behind[step.name] = 1 + max((behind.get(other.name, 0) for other in followers), default=0)
+    return sorted(all_steps, key=lambda step: -behind[step.name])

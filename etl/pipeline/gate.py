@@ -1,0 +1,103 @@
+"""The two gates of a run: what was landed, and the candidate. Verdicts are recorded; a refusal stops the run."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy
+
+from etl import land, quality, state
+from etl.config import settings
+from etl.errors import GateRefused
+from etl.pipeline.account import source_accounts
+from etl.pipeline.runs import Run, database, engine, record, vocabulary_folder
+
+
+def judge_landing(run: Run) -> str:
+    """Great Expectations on the landed tables, as `expectations/landing` says; the verdict in words."""
+    configured = settings()
+    contract = land.load_contract(configured, run.source)
+    with engine(database(configured)).connect() as con:
+        batches = con.execute(
+            sqlalchemy.select(state.batch).where(state.batch.c.batch_id.in_(run.batch_ids or []))
+        ).all()
+    landed = []
+    for batch in batches:
+        table = contract.tables[batch.table_name]
+        landed.append(
+            quality.LandedTable(
+                name=batch.table_name,
+                path=land.batch_path(configured, run.source, batch.table_name, batch.batch_id),
+                key=tuple(name.lower() for name in table.key),
+                required_columns=tuple(column.name.lower() for column in table.columns if column.required),
+                rows=batch.landed_rows,
+                first_source_row_id=batch.first_source_row_id,
+                columns=tuple(column.name.lower() for column in table.columns),
+            )
+        )
+    result = quality.gate_landing(configured, landed, run.folder / "report" / "landing")
+    record(run.run_id, landing_verdict=verdict_of(result))
+    return decide(run, result, "landed data")
+
+
+def judge_candidate(run: Run) -> str:
+    """Count every check of the candidate, let Great Expectations judge the counts; the verdict in words."""
+    configured = settings()
+    assert run.vocabulary_id is not None
+    db = engine(database(configured))
+    results = quality.compute_candidate(
+        configured, run.folder, vocabulary_folder(run.vocabulary_id), source_accounts(db, run)
+    )
+    _remember(db, run, results)
+    result = quality.gate_candidate(results, run.folder / "report" / "candidate")
+    record(run.run_id, verdict=verdict_of(result))
+    return decide(run, result, "candidate")
+
+
+def verdict_of(result: quality.GateResult) -> dict[str, Any]:
+    """What is kept of a gate's answer: counts and check ids."""
+    return {
+        "passed": result.passed,
+        "evaluated": result.evaluated,
+        "expected": result.expected,
+        "failed": [asdict(check) for check in result.failed],
+        "warnings": [asdict(check) for check in result.warnings],
+        "reasons": list(result.reasons),
+        "seconds": round(result.seconds, 2),
+    }
+
+
+def decide(run: Run, result: quality.GateResult, what: str) -> str:
+    """The verdict in words, or GateRefused with the checks, the counts and the page."""
+    if not result.passed:
+        reasons = "\n".join(f"  {reason}" for reason in result.reasons[:20])
+        more = f"\n  … and {len(result.reasons) - 20} more" if len(result.reasons) > 20 else ""
+        record(run.run_id, status="refused", ended_at=datetime.now(UTC), message=f"the gate refused the {what}")
+        raise GateRefused(
+            f"The gate refused the {what} of run {run.run_id}:\n{reasons}{more}",
+            state="Nothing was published; the last release stays as it was.",
+            todo=f"See {result.report}, mend the data or the mapping, and run again.",
+        )
+    return f"{result.evaluated} of {result.expected} checks evaluated, {len(result.warnings)} warnings"
+
+
+def _remember(db: sqlalchemy.Engine, run: Run, results: list[quality.CheckResult]) -> None:
+    rows = [
+        {
+            "run_id": run.run_id,
+            "check_id": result.check_id,
+            "table_name": result.table,
+            "column_name": result.column,
+            "check_type": result.check_type,
+            "severity": result.severity,
+            "violated": result.violated,
+            "denominator": result.denominator,
+            "status": result.status,
+            "seconds": result.seconds,
+        }
+        for result in results
+    ]
+    with db.begin() as con:
+        con.execute(state.check_result.delete().where(state.check_result.c.run_id == run.run_id))
+        if rows:
+            con.execute(state.check_result.insert(), rows)

@@ -1,0 +1,69 @@
+"""Person ids: small integers in order of first arrival, kept for ever in `etl.person`."""
+
+import tempfile
+from pathlib import Path
+
+import sqlalchemy
+
+from etl.engine import connection, quote_path, relation, write_parquet
+from etl.pipeline.runs import Run
+
+PERSON_LOCK = 0x63646D12  # two runs at once must not give the same number twice
+NUMBER_NEW = """
+    INSERT INTO etl.person (person_id, source, person_key, source_row_id)
+    SELECT
+        (SELECT coalesce(max(person_id), 0) FROM etl.person) + row_number() OVER (ORDER BY source_row_id, person_key),
+        %(source)s, person_key, source_row_id
+    FROM arrived
+    WHERE NOT EXISTS (
+        SELECT 1 FROM etl.person AS known
+        WHERE known.source = %(source)s AND known.person_key = arrived.person_key
+    )
+"""
+
+
+def assign_person_ids(engine: sqlalchemy.Engine, run: Run, persons: list[Path]) -> tuple[int, int]:
+    """Number the persons of `src_person` that have no number, and write `state.person`: (persons, new ones).
+
+    Set-based on both sides: 1 million persons go through two COPYs.
+    """
+    output = run.folder / "state" / "person.parquet"
+    with tempfile.TemporaryDirectory(dir=run.folder) as folder:
+        arrived, numbered = Path(folder) / "arrived.csv", Path(folder) / "numbered.csv"
+        with connection() as con:
+            con.execute(
+                "COPY (SELECT person_key, min(source_row_id) AS source_row_id "
+                f"FROM {relation(persons)} GROUP BY person_key) TO {quote_path(arrived)} (FORMAT csv, HEADER false)"
+            )
+        new = _number(engine, run.source, arrived, numbered)
+        with connection() as con:
+            rows = write_parquet(
+                con,
+                f"SELECT * FROM read_csv({quote_path(numbered)}, header = false, auto_detect = false, delim = ',', "
+                """quote = '"', escape = '"', """
+                "columns = {'person_id': 'INTEGER', 'person_key': 'VARCHAR', 'source_row_id': 'BIGINT'})",
+                output,
+            )
+    return rows, new
+
+
+def _number(engine: sqlalchemy.Engine, source: str, arrived: Path, numbered: Path) -> int:
+    raw = engine.raw_connection()
+    try:
+        cursor = raw.cursor()
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (PERSON_LOCK,))
+        cursor.execute("CREATE TEMP TABLE arrived (person_key text, source_row_id bigint) ON COMMIT DROP")
+        with arrived.open("rb") as file:
+            cursor.copy_expert("COPY arrived FROM STDIN (FORMAT csv)", file)
+        cursor.execute(NUMBER_NEW, {"source": source})
+        new = int(cursor.rowcount)
+        with numbered.open("wb") as file:
+            cursor.copy_expert(
+                "COPY (SELECT known.person_id, known.person_key, known.source_row_id FROM etl.person AS known "
+                f"JOIN arrived USING (person_key) WHERE known.source = '{source}') TO STDOUT (FORMAT csv)",
+                file,
+            )
+        raw.commit()
+    finally:
+        raw.close()
+    return new

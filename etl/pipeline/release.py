@@ -1,0 +1,64 @@
+"""Publishing a run: only a candidate that both gates passed."""
+
+import shutil
+from typing import Any
+
+from etl import publish, vocabulary
+from etl.cdm import tables
+from etl.config import settings
+from etl.engine import count_rows
+from etl.errors import CdmflowError, GateRefused
+from etl.pipeline.runs import Run, database, engine, record, vocabulary_folder
+
+
+def publish_vocabulary_of(run: Run) -> tuple[int | None, int | None, str]:
+    """Load the run's vocabulary version into PostgreSQL unless it is there: rows in, rows out, the schema's name."""
+    assert run.vocabulary_id is not None
+    configured = settings()
+    folder = vocabulary_folder(run.vocabulary_id)
+    schema = publish.publish_vocabulary(configured, database(configured), run.vocabulary_id, folder)
+    known = {
+        version.vocabulary_id: version
+        for version in vocabulary.loaded_versions(configured, engine(database(configured)))
+    }
+    rows = sum(known[run.vocabulary_id].counts.values())
+    return rows, rows, f"schema {schema}"
+
+
+def publish_run(run: Run) -> tuple[int | None, int | None, str]:
+    """Publish the run's candidate: rows in, rows out, the release's name. Refuses without two passed verdicts."""
+    assert run.vocabulary_id is not None
+    verdicts = {"landing": run.landing_verdict, "candidate": run.verdict}
+    for gate, verdict in verdicts.items():
+        if not (verdict and verdict["passed"] and 0 < verdict["expected"] == verdict["evaluated"]):
+            raise GateRefused(
+                f"Run {run.run_id} has no passed verdict of the {gate} gate.",
+                state="Nothing was published; the last release stays as it was.",
+                todo="Run the gate step first; a candidate that it refused is not published.",
+            )
+    configured = settings()
+    candidate = run.folder / "cdm"
+    release = publish.publish_release(
+        configured, database(configured), run.run_id, candidate, run.vocabulary_id, _merged(verdicts)
+    )
+    record(run.run_id, status="published")
+    report = run.folder / "report"
+    if report.is_dir():
+        shutil.copytree(report, configured.releases_dir / str(release.release_id) / "report", dirs_exist_ok=True)
+    files = [candidate / f"{name}.parquet" for name in tables()]
+    sent = count_rows([file for file in files if file.exists()])
+    published = release.rows
+    if sent != published:
+        raise CdmflowError(f"Release {release.release_id} holds {published:,} rows of {sent:,}.")
+    return sent, published, f"release {release.release_id}"
+
+
+def _merged(verdicts: dict[str, dict[str, Any] | None]) -> dict[str, Any]:
+    """One verdict of both gates for the release's record."""
+    known = {gate: verdict for gate, verdict in verdicts.items() if verdict}
+    return {
+        "passed": all(verdict["passed"] for verdict in known.values()),
+        "evaluated": sum(verdict["evaluated"] for verdict in known.values()),
+        "warnings": [check for verdict in known.values() for check in verdict["warnings"]],
+        "gates": known,
+    }

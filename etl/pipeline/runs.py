@@ -1,0 +1,256 @@
+"""A run: its record in `etl.run`, its folder in the lake, what its SQL may read."""
+
+import json
+import re
+import secrets
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy.dialects.postgresql import insert
+
+from etl import __version__, state
+from etl.cdm import CDM_VERSION, Column, source_models, tables
+from etl.config import PROJECT, Settings, settings
+from etl.engine import connection, empty_relation, write_parquet
+from etl.errors import Locked, UsageError
+from etl.pipeline.models import models, sources
+from etl.postgres import Database, ensure_server
+
+RUN_LOCK = 0x63646D11
+RUN_ID = re.compile(r"^[A-Za-z0-9_.:+-]{1,120}$")
+RUN_PARAMETER = (
+    Column("source", "varchar"),
+    Column("cutoff_date", "date"),
+    Column("vocabulary_version", "varchar"),
+    Column("cdm_version", "varchar"),
+    Column("code_version", "varchar"),
+)
+
+
+@cache
+def database(configured: Settings) -> Database:
+    """The database of this home, started if need be; once per process."""
+    found = ensure_server(configured)
+    state.create_tables(engine(found))
+    return found
+
+
+@cache
+def engine(found: Database) -> sqlalchemy.Engine:
+    """The ETL role's engine of this process."""
+    return state.connect(found.etl_url)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as recorded; what later steps found out is None until then."""
+
+    run_id: str
+    source: str
+    scope: str
+    status: str
+    parameters: dict[str, Any]
+    batch_ids: list[int] | None
+    vocabulary_id: int | None
+    cutoff_date: date | None
+    landing_verdict: dict[str, Any] | None
+    verdict: dict[str, Any] | None
+    code_version: str
+    message: str | None
+
+    @property
+    def folder(self) -> Path:
+        return settings().runs_dir / self.run_id
+
+
+@cache
+def code_version() -> str:
+    """`0.1.0+<commit>`, with `.dirty` for uncommitted changes; `0.1.0` outside a checkout."""
+    git = ["git", "-C", str(PROJECT)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return __version__
+    return f"{__version__}+{commit.stdout.strip()}{'.dirty' if changed.stdout.strip() else ''}"
+
+
+def new_run_id() -> str:
+    """Sortable by time, unique: `20261123T204500-3fa9c1`."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+def open_run(
+    *,
+    source: str,
+    input_folder: str,
+    vocabulary_folder: str,
+    scope: str = "all",
+    business_date: str | None = None,
+    run_id: str | None = None,
+) -> str:
+    """Record a run and return its id; opening the same id again continues it."""
+    if source not in sources():
+        raise UsageError(f"There is no source {source!r}.", todo=f"Sources with a contract: {', '.join(sources())}.")
+    for what, folder in (("input", input_folder), ("vocabulary", vocabulary_folder)):
+        if not Path(folder).exists():
+            raise UsageError(f"The {what} folder {folder} does not exist.", state="Nothing was loaded.")
+    if scope != "all":
+        raise UsageError(f"Scope {scope!r} cannot be run yet.", todo="The scope of a full load is `all`.")
+    if business_date is not None:
+        _date(business_date)
+    run_id = run_id or new_run_id()
+    if not RUN_ID.match(run_id):
+        raise UsageError(f"{run_id!r} is no run id: letters, digits and . _ : + - only.")
+    parameters = {
+        "input_folder": str(Path(input_folder).resolve()),
+        "vocabulary_folder": str(Path(vocabulary_folder).resolve()),
+        "business_date": business_date,
+    }
+    values = {
+        "run_id": run_id,
+        "source": source,
+        "scope": scope,
+        "status": "running",
+        "parameters": parameters,
+        "code_version": code_version(),
+    }
+    with engine(database(settings())).begin() as con:
+        con.execute(insert(state.run).values(**values).on_conflict_do_nothing())
+        con.execute(
+            state.run.update()
+            .where(state.run.c.run_id == run_id, state.run.c.status == "failed")
+            .values(status="running")
+        )
+    load_run(run_id).folder.mkdir(parents=True, exist_ok=True)
+    return run_id
+
+
+@contextmanager
+def run_lock(run_id: str) -> Iterator[None]:
+    """Hold the one run of this database for a command line run; Locked when another holds it.
+
+    A session's advisory lock: it goes with its process, however that ends.
+    """
+    with engine(database(settings())).connect() as con:
+        con = con.execution_options(isolation_level="AUTOCOMMIT")
+        if not con.execute(sqlalchemy.select(sqlalchemy.func.pg_try_advisory_lock(RUN_LOCK))).scalar_one():
+            raise Locked(
+                f"Another run holds the lock; run {run_id} did not start.",
+                state="Nothing was written.",
+                todo="Wait for it: ./cdmflow status shows what is running.",
+            )
+        try:
+            yield
+        finally:
+            con.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_unlock(RUN_LOCK)))
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is not a date.", todo="Write it as 2026-11-23.") from None
+
+
+def load_run(run_id: str) -> Run:
+    """The run as recorded."""
+    wanted = [state.run.c[name] for name in Run.__dataclass_fields__]
+    with engine(database(settings())).connect() as con:
+        row = con.execute(sqlalchemy.select(*wanted).where(state.run.c.run_id == run_id)).one_or_none()
+    if row is None:
+        raise UsageError(f"There is no run {run_id}.", todo="./cdmflow status lists the last runs.")
+    return Run(**row._mapping)
+
+
+def record(run_id: str, **values: object) -> None:
+    """Write what a step found out into the run's record."""
+    with engine(database(settings())).begin() as con:
+        con.execute(state.run.update().where(state.run.c.run_id == run_id).values(**values))
+
+
+def close_run(run_id: str, *, failed: bool, message: str | None = None) -> None:
+    """End a run; a run that published or was refused keeps that status."""
+    ended = {"ended_at": datetime.now(UTC)}
+    with engine(database(settings())).begin() as con:
+        con.execute(state.run.update().where(state.run.c.run_id == run_id).values(**ended))
+        con.execute(
+            state.run.update()
+            .where(state.run.c.run_id == run_id, state.run.c.status == "running")
+            .values(status="failed" if failed else "candidate", message=message)
+        )
+
+
+def write_parameters(run: Run) -> Path:
+    """The one row that SQL reads as `run.parameter`; the same each time, so any step may write it."""
+    with engine(database(settings())).connect() as con:
+        vocabulary_version = con.execute(
+            sqlalchemy.select(state.vocabulary.c.version).where(state.vocabulary.c.vocabulary_id == run.vocabulary_id)
+        ).scalar_one()
+    values = (run.source, str(run.cutoff_date), vocabulary_version, CDM_VERSION, run.code_version)
+    text = ", ".join(
+        f"CAST('{value.replace(chr(39), chr(39) * 2)}' AS {column.sql_type}) AS {column.name}"
+        for column, value in zip(RUN_PARAMETER, values, strict=True)
+    )
+    output = run.folder / "run" / "parameter.parquet"
+    with connection(threads=1) as con:
+        write_parquet(con, f"SELECT {text}", output)
+    return output
+
+
+def remember_landing(run: Run, current: dict[str, list[Path]]) -> None:
+    """Keep which files are the current state of each source table."""
+    beside = run.folder / ".landing.json"
+    beside.write_text(json.dumps({table: [str(path) for path in paths] for table, paths in current.items()}))
+    beside.replace(run.folder / "landing.json")
+
+
+def relations(run: Run) -> dict[str, Sequence[Path]]:
+    """Every relation that SQL of this run may name, with its Parquet files (some not yet written)."""
+    found: dict[str, Sequence[Path]] = {
+        "run.parameter": [run.folder / "run/parameter.parquet"],
+        "state.person": [run.folder / "state/person.parquet"],
+        "custom.source_to_concept_map": [run.folder / "custom/source_to_concept_map.parquet"],
+    }
+    landing = run.folder / "landing.json"
+    if landing.exists():
+        for table, paths in json.loads(landing.read_text()).items():
+            found[f"landing.{table}"] = [Path(path) for path in paths]
+    if run.vocabulary_id is not None:
+        for name, table in tables().items():
+            if table.schema == "VOCAB":
+                found[f"vocabulary.{name}"] = [vocabulary_folder(run.vocabulary_id) / f"{name}.parquet"]
+    known = models(run.source)
+    for model in known.values():
+        found[model.name] = model.outputs(run.folder)
+    for name, columns in _declared():
+        if name not in known:
+            found[name] = [_empty(run, name, columns)]
+    return found
+
+
+def vocabulary_folder(vocabulary_id: int) -> Path:
+    return settings().vocabulary_dir / str(vocabulary_id)
+
+
+def _declared() -> list[tuple[str, Sequence[Column]]]:
+    cdm = [(f"cdm.{name}", table.fields) for name, table in tables().items() if table.schema == "CDM"]
+    return [*((f"source.{name}", columns) for name, columns in source_models().items()), *cdm]
+
+
+def _empty(run: Run, name: str, columns: Sequence[Column]) -> Path:
+    """What a source does not fill: a Parquet with the columns and no row."""
+    output = run.folder / "empty" / f"{name}.parquet"
+    if not output.exists():
+        with connection(threads=1) as con:
+            write_parquet(con, empty_relation(columns), output)
+    return output

@@ -1,0 +1,204 @@
+"""What each step does. The same functions serve Airflow's tasks and the command line."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from etl import land, state, vocabulary
+from etl.config import settings
+from etl.engine import count_rows, run_model
+from etl.errors import CdmflowError
+from etl.log import get_logger
+from etl.pipeline import account
+from etl.pipeline.gate import judge_candidate, judge_landing
+from etl.pipeline.models import models, part_numbers
+from etl.pipeline.people import assign_person_ids
+from etl.pipeline.release import publish_run, publish_vocabulary_of
+from etl.pipeline.runs import (
+    Run,
+    database,
+    engine,
+    load_run,
+    record,
+    relations,
+    remember_landing,
+    write_parameters,
+)
+from etl.pipeline.steps import Step, steps
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """Rows read and written by a step (None where it has none), seconds, one line for a person to read."""
+
+    step: str
+    rows_in: int | None
+    rows_out: int | None
+    seconds: float
+    message: str = ""
+
+
+Outcome = tuple[int | None, int | None, str]
+
+
+def run_step(run_id: str, step: str, *, threads: int | None = None) -> StepResult:
+    """Run one step of a run and record it. Doing it again writes the same outputs again.
+
+    Raises CdmflowError (bad data: no retry helps), GateRefused, or DatabaseUnavailable (a retry may help).
+    """
+    run = load_run(run_id)
+    chosen = next((known for known in steps(run.source) if known.name == step), None)
+    if chosen is None:
+        raise CdmflowError(f"There is no step {step}.", todo=f"Steps: {', '.join(s.name for s in steps(run.source))}.")
+    started = time.monotonic()
+    work = WORK.get(step)
+    rows_in, rows_out, message = work(run) if work else run_models(run, chosen, threads)
+    result = StepResult(step, rows_in, rows_out, time.monotonic() - started, message)
+    _remember(run_id, result)
+    log.info(
+        "%s: rows in %s, rows out %s, %.2f s. %s",
+        step, _shown(rows_in), _shown(rows_out), result.seconds, message,
+    )  # fmt: skip
+    return result
+
+
+def _shown(rows: int | None) -> str:
+    return "–" if rows is None else f"{rows:,}"
+
+
+def _remember(run_id: str, result: StepResult) -> None:
+    values = {"rows_in": result.rows_in, "rows_out": result.rows_out, "seconds": result.seconds}
+    statement = insert(state.run_step).values(run_id=run_id, step=result.step, **values)
+    with engine(database(settings())).begin() as con:
+        con.execute(statement.on_conflict_do_update(index_elements=["run_id", "step"], set_=values))
+
+
+def run_models(run: Run, step: Step, threads: int | None = None) -> Outcome:
+    """Run the SQL files of a step, each after those it reads."""
+    known, readable = models(run.source), relations(run)
+    if any("run.parameter" in known[name].inputs for name in step.models):
+        write_parameters(run)
+    variables = {"concept": vocabulary.variables(), "part": part_numbers()}
+    rows_in = rows_out = 0
+    said = []
+    for name in step.models:
+        model = known[name]
+        rows_in += sum(count_rows(readable[wanted]) for wanted in model.inputs if not wanted.startswith("vocabulary."))
+        written = sum(
+            run_model(
+                file.read_text(encoding="utf-8"),
+                readable,
+                output,
+                columns=model.columns,
+                variables=variables,
+                threads=threads,
+            )
+            for file, output in zip(model.files, model.outputs(run.folder), strict=True)
+        )
+        rows_out += written
+        said.append(f"{name.split('.')[1]} {written:,}")
+    if step.name == "account":
+        said = [account.settle(run, engine(database(settings())))]
+    return rows_in, rows_out, ", ".join(said)
+
+
+def _land(run: Run) -> Outcome:
+    configured = settings()
+    db = engine(database(configured))
+    contract = land.load_contract(configured, run.source)
+    landed = land.land_folder(
+        configured,
+        db,
+        contract,
+        Path(run.parameters["input_folder"]),
+        run_id=run.run_id,
+        workers=configured.workers,
+    )
+    current = land.current_tables(configured, db, contract, _with_history(run, list(landed.batch_ids)), run.folder)
+    remember_landing(run, current)
+    given = run.parameters.get("business_date")
+    cutoff = date.fromisoformat(given) if given else land.business_date(db, landed.batch_ids)
+    if cutoff is None:
+        raise CdmflowError(
+            "No landed row has a date, so the data cut-off is unknown.",
+            state="Nothing was published.",
+            todo="Give it with --date, or check the business dates in tables.yml.",
+        )
+    record(run.run_id, batch_ids=list(landed.batch_ids), cutoff_date=cutoff)
+    rejected = sum(sum(reasons.values()) for reasons in landed.rejected.values())
+    missing = f"; not delivered: {', '.join(landed.missing_optional)}" if landed.missing_optional else ""
+    received = sum(batch.received for batch in landed.batches)
+    return received, received - rejected, f"{rejected:,} rejected{missing}"
+
+
+def _with_history(run: Run, batch_ids: list[int]) -> list[int]:
+    """Earlier batches of the tables that this run landed, oldest first, then the run's own.
+
+    A key keeps the source_row_id of its first arrival, in whichever batch that was.
+    """
+    batch = state.batch.c
+    with engine(database(settings())).connect() as con:
+        tables = select(batch.table_name).where(batch.batch_id.in_(batch_ids))
+        earlier = con.execute(
+            select(batch.batch_id)
+            .where(batch.source == run.source, batch.table_name.in_(tables), batch.batch_id.not_in(batch_ids))
+            .order_by(batch.batch_id)
+        ).scalars()
+        return [*earlier, *batch_ids]
+
+
+def _load_vocabulary(run: Run) -> Outcome:
+    configured = settings()
+    version = vocabulary.load_bundle(
+        configured, engine(database(configured)), Path(run.parameters["vocabulary_folder"])
+    )
+    mapped = vocabulary.custom_maps(
+        configured.sources_dir / run.source / "map",
+        run.folder / "custom" / "source_to_concept_map.parquet",
+        version.path / "concept.parquet",
+    )
+    record(run.run_id, vocabulary_id=version.vocabulary_id)
+    rows = sum(version.counts.values())
+    warned = f", {len(version.warnings)} warnings" if version.warnings else ""
+    return rows, rows, f"version {version.version}, {mapped:,} custom maps{warned}"
+
+
+def _person_ids(run: Run) -> Outcome:
+    persons = models(run.source)["source.src_person"].outputs(run.folder)
+    total, new = assign_person_ids(engine(database(settings())), run, persons)
+    return count_rows(persons), total, f"{new:,} new"
+
+
+def _landing_gate(run: Run) -> Outcome:
+    verdict = judge_landing(run)
+    return None, None, verdict
+
+
+def _gate(run: Run) -> Outcome:
+    return None, None, judge_candidate(run)
+
+
+def _publish_vocabulary(run: Run) -> Outcome:
+    return publish_vocabulary_of(run)
+
+
+def _publish(run: Run) -> Outcome:
+    return publish_run(run)
+
+
+WORK: dict[str, Callable[[Run], Outcome]] = {
+    "land": _land,
+    "landing_gate": _landing_gate,
+    "load_vocabulary": _load_vocabulary,
+    "person_ids": _person_ids,
+    "gate": _gate,
+    "publish_vocabulary": _publish_vocabulary,
+    "publish": _publish,
+}
