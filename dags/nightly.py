@@ -1,0 +1,98 @@
+"""One nightly DAG per source: the steps of `etl.pipeline` as tasks, its stages as task groups. No logic lives here."""
+
+from datetime import datetime, timedelta
+
+from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, TaskGroup
+from nightly_tasks import close_run, open_run, run_step
+
+from etl.config import default_input, default_vocabulary
+from etl.pipeline import sources, steps
+
+DOC = """
+### Source files → OMOP CDM v5.4, every night
+
+**land** (Parquet batches) → **source** (one model per entity) → **map** (codes to concepts) → **cdm** (one SELECT per
+table) → **derive** (eras, periods) → **gate** (Great Expectations) → **publish** (PostgreSQL, one transaction).
+
+- `open_run` records the run, `close_run` ends it, whatever happened between. A task is a step of `etl.pipeline`: the
+  command `./cdmflow run` does the same steps without Airflow. Edges come from what the SQL files read.
+- A task that fails because of the **data** fails at once and says what to do; only a lost **database** is retried.
+- A failed critical check fails `gate`; `publish` then does not run, and **the last release stays** as it was.
+- Any task may be cleared: it writes its own outputs again and nothing else.
+- To load other files, trigger it by hand: the form explains its fields.
+- Logs and XComs hold ids and counts, never a patient's value.
+"""
+
+
+def params() -> dict[str, Param]:
+    """The fields of the trigger form; the schedule uses the defaults."""
+    return {
+        "input_folder": Param(
+            str(default_input()),
+            type="string",
+            minLength=1,
+            title="Source folder",
+            description="Folder with the source's files (CSV or CSV.gz), on the machine that runs Airflow.",
+        ),
+        "vocabulary_folder": Param(
+            str(default_vocabulary()),
+            type="string",
+            minLength=1,
+            title="Vocabulary folder",
+            description="An Athena bundle (CONCEPT.csv …). A bundle that was loaded before costs nothing.",
+        ),
+        "scope": Param(
+            "all",
+            type="string",
+            enum=["all"],
+            title="Scope",
+            description="`all` rebuilds every person and publishes a new release.",
+        ),
+        "business_date": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="Business date (data cut-off)",
+            description="Up to which day the files tell. Empty: the newest date in the files, never today's.",
+        ),
+    }
+
+
+def nightly(source: str) -> DAG:
+    """The DAG of one source."""
+    with DAG(
+        dag_id=f"cdmflow_nightly_{source}",
+        dag_display_name=f"Nightly load: {source}",
+        description=f"{source} files → OMOP CDM v5.4 in PostgreSQL, gated",
+        doc_md=DOC,
+        schedule=CronDataIntervalTimetable("0 2 * * *", timezone="UTC"),
+        start_date=datetime(2026, 1, 1),
+        catchup=False,
+        max_active_runs=1,
+        default_args={"owner": "cdmflow", "retries": 2, "retry_delay": timedelta(seconds=15)},
+        params=params(),
+        tags=["cdmflow", "nightly", source],
+    ) as dag:
+        opened = open_run(source).as_setup()
+        closed = close_run(source)
+        groups: dict[str, TaskGroup] = {}
+        tasks = {}
+        for step in steps(source):
+            if step.group not in groups:
+                # an own prefix: the task `gate` lies in the group gate, and Airflow wants their ids different
+                groups[step.group] = TaskGroup(
+                    f"stage_{step.group}", group_display_name=step.group, prefix_group_id=False
+                )
+            published = [Asset(name=f"cdm_{source}", uri=f"cdmflow://cdm/{source}")] if step.name == "publish" else []
+            task = run_step.override(
+                task_id=step.name, doc_md=step.help, outlets=published, task_group=groups[step.group]
+            )
+            tasks[step.name] = task(source, step.name)
+        for step in steps(source):
+            tasks[step.name] << ([tasks[name] for name in step.upstream] or opened)
+        closed.as_teardown(setups=opened) << [task for task in tasks.values() if not task.operator.downstream_list]
+    return dag
+
+
+for _source in sources():
+    globals()[f"nightly_{_source}"] = nightly(_source)

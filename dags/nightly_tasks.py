@@ -1,0 +1,119 @@
+"""What the tasks do: name the run, call `etl.pipeline`, and say in Airflow's words whether a retry can help."""
+
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any, TypeVar
+
+from airflow.sdk import get_current_context, task
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+Result = TypeVar("Result")
+
+
+class DatabaseAway(AirflowException):
+    """The database does not answer: Airflow tries the task again."""
+
+
+@task
+def open_run(source: str) -> dict[str, str | None]:
+    """Record the run; its id is Airflow's with the source before it, so every task knows it."""
+    from etl import pipeline
+
+    context = get_current_context()
+    chosen = resolve(source, context["run_id"], context["params"], partition_key(context))
+    return {"run_id": calling(lambda: pipeline.open_run(**chosen)), "business_date": chosen["business_date"]}
+
+
+@task
+def run_step(source: str, step: str) -> dict[str, int | None]:
+    """Run one step of the pipeline: rows in and rows out."""
+    from etl import pipeline
+
+    run_id = pipeline_run_id(source, get_current_context()["run_id"])
+    result = calling(lambda: pipeline.run_step(run_id, step))
+    print(f"rows in: {result.rows_in}, rows out: {result.rows_out}, seconds: {result.seconds:.2f}. {result.message}")
+    return {"rows_in": result.rows_in, "rows_out": result.rows_out}
+
+
+@task
+def close_run(source: str) -> dict[str, str | bool]:
+    """End the run, as failed if any of its tasks failed. It succeeds itself: the tasks decide over the DAG run."""
+    from etl import pipeline
+
+    context = get_current_context()
+    dag_id, dag_run_id = context["dag"].dag_id, context["run_id"]
+    states = context["ti"].get_task_states(dag_id=dag_id, run_ids=[dag_run_id])[dag_run_id]
+    failed = any(state in ("failed", "upstream_failed") for state in states.values())
+    run_id = pipeline_run_id(source, dag_run_id)
+    calling(lambda: pipeline.close_run(run_id, failed=failed))
+    return {"run_id": run_id, "failed": failed}
+
+
+def pipeline_run_id(source: str, dag_run_id: str) -> str:
+    """`synthea.scheduled__2026-11-22T02:00:00+00:00`: the same in every task and in every try of this run."""
+    return f"{source}.{dag_run_id}"
+
+
+def partition_key(context: Mapping[str, Any]) -> str | None:
+    return getattr(context["dag_run"], "partition_key", None)
+
+
+def resolve(
+    source: str, dag_run_id: str, params: Mapping[str, Any], key: str | None = None
+) -> dict[str, Any]:
+    """The arguments of `etl.pipeline.open_run` for a scheduled, backfilled or manual run.
+
+    The business date is the partition key, else the param, else None: the newest date in the files. Neither the clock
+    nor a logical date (a manual run has none) decides over the data, so a repeated load gives the same CDM.
+    Errors: AirflowFailException for a date that is none.
+    """
+    given = key or params.get("business_date") or None
+    where = "partition key" if key else "param business_date"
+    if given is not None:
+        try:
+            date.fromisoformat(str(given))
+        except ValueError:
+            raise AirflowFailException(
+                f"The run's {where} is not a date.\nNothing was loaded.\nWrite it as 2026-11-23, or leave it empty."
+            ) from None
+    return {
+        "source": source,
+        "input_folder": params["input_folder"],
+        "vocabulary_folder": params["vocabulary_folder"],
+        "scope": params["scope"],
+        "business_date": None if given is None else str(given),
+        "run_id": pipeline_run_id(source, dag_run_id),
+    }
+
+
+def calling(work: Callable[[], Result]) -> Result:
+    """Do it; a lost database is retried, everything else fails at once.
+
+    An unforeseen error's text may hold a value of the data (DuckDB quotes what it cannot convert): only its type and
+    the places in the code are logged.
+    """
+    from etl.errors import CdmflowError, DatabaseUnavailable
+
+    try:
+        return work()
+    except DatabaseUnavailable as error:
+        raise DatabaseAway(str(error)) from None
+    except CdmflowError as error:
+        raise AirflowFailException(str(error)) from None
+    except Exception as error:
+        kind = type(error).__name__
+        if is_lost_connection(error):
+            raise DatabaseAway(f"The connection to the database broke ({kind}).") from None
+        places = "".join(traceback.format_tb(error.__traceback__))
+        raise AirflowFailException(f"{kind}, an error that cdmflow did not foresee, at:\n{places}") from None
+
+
+def is_lost_connection(error: BaseException) -> bool:
+    """True for what psycopg2 and SQLAlchemy raise when the server went away during the work."""
+    import psycopg2
+    from sqlalchemy.exc import DBAPIError
+
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated
+    return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) and not getattr(error, "pgcode", None)
