@@ -17,8 +17,7 @@ from etl.land.csv_files import Written, land_file
 from etl.land.source_file import Header, Prepared, prepare
 from etl.log import get_logger
 from etl.state import batch, reject_count
-
-LANDING_LOCK = 0x63646D02  # first key of the advisory lock; the second is a hash of source and table
+from etl.state.locks import LANDING_LOCK
 
 log = get_logger(__name__)
 

@@ -7,8 +7,8 @@ import sqlalchemy
 
 from etl.engine import connection, quote_path, relation, write_parquet
 from etl.pipeline.runs import Run
+from etl.state.locks import PERSON_LOCK
 
-PERSON_LOCK = 0x63646D12  # two runs at once must not give the same number twice
 NUMBER_NEW = """
     INSERT INTO etl.person (person_id, source, person_key, source_row_id)
     SELECT

@@ -22,8 +22,8 @@ from etl.engine import connection, empty_relation, write_parquet
 from etl.errors import Locked, UsageError
 from etl.pipeline.models import models, sources
 from etl.postgres import Database, ensure_server
+from etl.state.locks import RUN_LOCK
 
-RUN_LOCK = 0x63646D11
 RUN_ID = re.compile(r"^[A-Za-z0-9_.:+-]{1,120}$")
 RUN_PARAMETER = (
     Column("source", "varchar"),

@@ -12,11 +12,8 @@ from sqlalchemy.engine import make_url
 from etl.errors import CdmflowError, DatabaseUnavailable, Locked
 from etl.postgres import Database
 from etl.postgres.database import open_connection, to_text
+from etl.state.locks import LOADERS_LOCK, PUBLISH_LOCK
 
-# Advisory keys, one space per database. The first is held by one session for a whole publish and runs its switch; the
-# second is shared by its loading sessions, so that a successor waits until the last of a killed publisher's is gone.
-PUBLISH_LOCK = 0x63646D02
-LOADERS_LOCK = 0x63646D03
 # a backend notices its killed client within client_connection_check_interval (1 s) and needs a moment to roll back
 LOADERS_GRACE_MS = 15_000
 

@@ -4,6 +4,7 @@ import sqlalchemy
 from sqlalchemy.exc import OperationalError
 
 from etl.errors import DatabaseUnavailable
+from etl.state.locks import CREATE_TABLES_LOCK
 from etl.state.tables import (
     batch,
     check_result,
@@ -30,8 +31,6 @@ __all__ = [
     "run_step",
     "vocabulary",
 ]
-
-CREATE_TABLES_LOCK = 0x63646D01  # two first runs at once must not both create
 
 
 def connect(url: str) -> sqlalchemy.Engine:

@@ -16,6 +16,7 @@ from etl.config import Settings
 from etl.engine import connection, quote_path
 from etl.errors import DatabaseUnavailable
 from etl.log import get_logger
+from etl.state.locks import VOCABULARY_LOCK
 from etl.vocabulary.bundle import BUNDLE_TABLES, BundleFile, content_hash, find_files, unpack
 from etl.vocabulary.complete import Completed, complete
 from etl.vocabulary.named import NAMED_CONCEPTS_FILE
@@ -24,7 +25,6 @@ from etl.vocabulary.parse import parse_file
 log = get_logger(__name__)
 
 Progress = Callable[[str], None]
-LOAD_LOCK = 0x63646D02  # one bundle at a time: they share the scratch folder
 SCRATCH = ".loading"
 
 
@@ -161,8 +161,8 @@ def _alone(engine: sqlalchemy.Engine) -> Iterator[None]:
             todo="Start it with ./cdmflow start, or check CDMFLOW_DATABASE_URL.",
         ) from error
     with opened as session:
-        session.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_lock(LOAD_LOCK)))
+        session.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_lock(VOCABULARY_LOCK)))
         try:
             yield
         finally:
-            session.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_unlock(LOAD_LOCK)))
+            session.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_unlock(VOCABULARY_LOCK)))
