@@ -23,13 +23,14 @@ from typing import Any
 
 import psycopg2.errors
 
+from etl import engine
 from etl.cdm import Table, foreign_key_clauses, index_ddl, quoted
 from etl.engine import Digest
 from etl.errors import CdmflowError
 from etl.log import get_logger
 from etl.publish.schedule import Task, run_tasks
 from etl.publish.session import translated
-from etl.publish.transfer import candidate_digest, create_and_copy, published_digest, row_counts
+from etl.publish.transfer import DUCKDB_MEMORY, candidate_digest, create_and_copy, published_digest, row_counts
 
 log = get_logger(__name__)
 
@@ -58,6 +59,17 @@ class Plan:
     lenient_keys: bool = False
 
 
+@dataclass(frozen=True)
+class Job:
+    """A plan under way: the DuckDB connection that reads, the rows of every table's files, the digests found so far."""
+
+    plan: Plan
+    source: Any
+    rows: Mapping[str, int]
+    digests: dict[str, Digest]
+    report: Report
+
+
 def files_of(tables: Iterable[Table], folder: Path) -> dict[str, tuple[Path, ...]]:
     """`<folder>/<table>.parquet` of every table that has one."""
     paths = {table.name: folder / f"{table.name}.parquet" for table in tables}
@@ -69,16 +81,17 @@ def load(plan: Plan, connections: Sequence[Any], report: Report) -> dict[str, Di
 
     The schema exists and is empty. Errors leave it half-done: dropping it is the caller's.
     """
-    rows = row_counts(plan.sources)
-    digests: dict[str, Digest] = {}
-    tasks = [task for table in plan.tables for task in _table_tasks(plan, table, rows[table.name], digests, report)]
-    finished = tuple(f"finish {table.name}" for table in plan.tables)
-    tasks.append(Task(FOREIGN_KEYS, lambda connection: _add_foreign_keys(plan, connection, report), 0.3, finished))
-    run_tasks(tasks, connections)
-    return {table.name: digests[table.name] for table in plan.tables}
+    with engine.connection(threads=len(connections), memory_limit=DUCKDB_MEMORY) as source:
+        job = Job(plan, source, row_counts(source, plan.sources), {}, report)
+        tasks = [task for table in plan.tables for task in _table_tasks(job, table)]
+        finished = tuple(f"finish {table.name}" for table in plan.tables)
+        tasks.append(Task(FOREIGN_KEYS, lambda connection: _add_foreign_keys(job, connection), 0.3, finished))
+        run_tasks(tasks, connections)
+    return {table.name: job.digests[table.name] for table in plan.tables}
 
 
-def _table_tasks(plan: Plan, table: Table, rows: int, digests: dict[str, Digest], report: Report) -> list[Task]:
+def _table_tasks(job: Job, table: Table) -> list[Task]:
+    plan, rows = job.plan, job.rows[table.name]
     name, values = table.name, rows * len(table.fields)
     copy, finish = f"copy {name}", f"finish {name}"
     builds = _index_statements(table, plan.schema)
@@ -86,13 +99,13 @@ def _table_tasks(plan: Plan, table: Table, rows: int, digests: dict[str, Digest]
         builds = {name: "; ".join(builds.values())} if builds else {}
     indexes = {f"index {index}": statement for index, statement in builds.items()}
     return [
-        Task(copy, lambda c: _copy(plan, table, rows, c, report), values * COPY_PER_VALUE),
+        Task(copy, lambda c: _copy(job, table, c), values * COPY_PER_VALUE),
         *(
             Task(index, _statement(statement, f"Indexing {name}"), rows * INDEX_PER_ROW, (copy,))
             for index, statement in indexes.items()
         ),
         Task(finish, lambda c: _finish(plan, table, c), rows * 2e-7, tuple(indexes) or (copy,)),
-        Task(f"reconcile {name}", lambda c: _reconcile(plan, table, c, digests), values * DIGEST_PER_VALUE, (finish,)),
+        Task(f"reconcile {name}", lambda c: _reconcile(job, table, c), values * DIGEST_PER_VALUE, (finish,)),
         Task(
             f"validate {name}",
             lambda c: _validate(plan, table, c),
@@ -124,17 +137,19 @@ def _statement(statement: str, doing: str) -> Callable[[Any], None]:
     return work
 
 
-def _copy(plan: Plan, table: Table, expected: int, connection: Any, report: Report) -> None:
+def _copy(job: Job, table: Table, connection: Any) -> None:
     todo = "Correct the SQL file of the table (a text too long for its column is the usual reason) and run again."
     with (
         translated(f"Loading {table.name}", state=STATE, todo=todo),
         connection,
         connection.cursor() as cursor,
     ):
-        rows = create_and_copy(cursor, table, plan.schema, plan.sources[table.name])
-    if rows != expected:
-        raise CdmflowError(f"Of {expected} rows of {table.name} {rows} arrived.", state=STATE, todo="Run again.")
-    report(f"loaded {table.name}")
+        rows = create_and_copy(cursor, job.source, table, job.plan.schema, job.plan.sources[table.name])
+    if rows != job.rows[table.name]:
+        raise CdmflowError(
+            f"Of {job.rows[table.name]} rows of {table.name} {rows} arrived.", state=STATE, todo="Run again."
+        )
+    job.report(f"loaded {table.name}")
 
 
 def _finish(plan: Plan, table: Table, connection: Any) -> None:
@@ -148,14 +163,15 @@ def _finish(plan: Plan, table: Table, connection: Any) -> None:
         cursor.execute(f"ANALYZE {place}")
 
 
-def _add_foreign_keys(plan: Plan, connection: Any, report: Report) -> None:
+def _add_foreign_keys(job: Job, connection: Any) -> None:
+    plan = job.plan
     with translated("Adding the foreign keys", state=STATE), connection, connection.cursor() as cursor:
         for table in plan.tables:
             clauses = foreign_key_clauses(table, plan.schema, plan.vocabulary_schema).values()
             if clauses:
                 additions = ", ".join(f"{clause} NOT VALID" for clause in clauses)
                 cursor.execute(f"ALTER TABLE {quoted(plan.schema)}.{quoted(table.name)} {additions}")
-    report("indexed")
+    job.report("indexed")
 
 
 def _validate(plan: Plan, table: Table, connection: Any) -> None:
@@ -178,11 +194,11 @@ def _validate(plan: Plan, table: Table, connection: Any) -> None:
                 raise error
 
 
-def _reconcile(plan: Plan, table: Table, connection: Any, digests: dict[str, Digest]) -> None:
+def _reconcile(job: Job, table: Table, connection: Any) -> None:
     """Compare what PostgreSQL holds with the candidate's Parquet, row count and digest."""
     with translated(f"Reconciling {table.name}", state=STATE), connection, connection.cursor() as cursor:
-        published = published_digest(cursor, table, plan.schema)
-    candidate = candidate_digest(table, plan.sources[table.name])
+        published = published_digest(cursor, table, job.plan.schema)
+    candidate = candidate_digest(job.source, table, job.plan.sources[table.name])
     if published != candidate:
         raise CdmflowError(
             f"{table.name} in PostgreSQL is not what was loaded: {published.rows} rows there, {candidate.rows} in the "
@@ -190,7 +206,7 @@ def _reconcile(plan: Plan, table: Table, connection: Any, digests: dict[str, Dig
             state=STATE,
             todo="Something else wrote to the new schema, or the server lost data: check it, then run again.",
         )
-    digests[table.name] = published
+    job.digests[table.name] = published
 
 
 def records(digests: Mapping[str, Digest]) -> dict[str, dict[str, object]]:

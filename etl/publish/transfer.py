@@ -8,7 +8,7 @@ escape every text itself. So: CSV, one thread.
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,7 +21,7 @@ from etl.errors import CdmflowError
 CSV_OUT = "FORMAT csv, HEADER false, NULLSTR '', QUOTE '\"', ESCAPE '\"', DELIMITER ','"
 CSV_IN = "FORMAT csv, FREEZE"
 CHUNK_BYTES = 1 << 18
-FEEDER_MEMORY = "256MB"  # a stream holds a few row groups; two of them run beside PostgreSQL
+DUCKDB_MEMORY = "512MB"  # a stream holds a few row groups; one per session runs beside PostgreSQL
 
 
 def selected(table: Table, paths: Sequence[Path]) -> str:
@@ -31,14 +31,14 @@ def selected(table: Table, paths: Sequence[Path]) -> str:
 
 
 @contextmanager
-def csv_stream(table: Table, paths: Sequence[Path]) -> Iterator[BinaryIO]:
+def csv_stream(source: Any, table: Table, paths: Sequence[Path]) -> Iterator[BinaryIO]:
     """The rows as CSV, made by DuckDB while they are read. Leaving the context raises what went wrong in DuckDB.
 
     A reader that stops early closes the pipe, which ends the writer.
     """
     reader, writer = os.pipe()
-    failures: list[str] = []
-    feeder = threading.Thread(target=_feed, args=(table, paths, writer, failures), name=f"csv-{table.name}")
+    failures: list[CdmflowError] = []
+    feeder = threading.Thread(target=_feed, args=(source, table, paths, writer, failures), name=f"csv-{table.name}")
     feeder.start()
     try:
         with os.fdopen(reader, "rb", buffering=0) as stream:
@@ -46,27 +46,40 @@ def csv_stream(table: Table, paths: Sequence[Path]) -> Iterator[BinaryIO]:
     finally:
         feeder.join()
     if failures:
-        raise CdmflowError(
-            f"Reading the candidate's {table.name} failed: {failures[0]}.",
-            state="Nothing of this release is visible to anyone.",
-            todo="Run again; if it stays, delete the run's folder so that the table is made anew.",
-        )
+        raise failures[0]
 
 
-def _feed(table: Table, paths: Sequence[Path], writer: int, failures: list[str]) -> None:
+def _feed(source: Any, table: Table, paths: Sequence[Path], writer: int, failures: list[CdmflowError]) -> None:
     try:
-        with engine.connection(threads=1, memory_limit=FEEDER_MEMORY) as con:
+        with reading(source, table.name) as con:
             check_columns(con, selected(table, paths), table.fields, table.name)
             con.execute(f"COPY ({selected(table, paths)}) TO '/dev/fd/{writer}' ({CSV_OUT})")
     except CdmflowError as error:
-        failures.append(error.what.rstrip("."))
-    except Exception as error:  # noqa: BLE001 - the other thread raises it; DuckDB's message may quote a value, its class not
-        failures.append(type(error).__name__)
+        failures.append(error)
     finally:
         os.close(writer)
 
 
-def create_and_copy(cursor: Any, table: Table, schema: str, paths: Sequence[Path]) -> int:
+@contextmanager
+def reading(source: Any, name: str) -> Iterator[Any]:
+    """A DuckDB cursor of the load's one connection (a connection of its own costs 18 ms a table).
+
+    What goes wrong is told by the class of the error, since DuckDB's message may quote a value.
+    """
+    try:
+        with closing(source.cursor()) as cursor:
+            yield cursor
+    except CdmflowError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the class of DuckDB's errors belongs to etl.engine
+        raise CdmflowError(
+            f"Reading the candidate's {name} failed: {type(error).__name__}.",
+            state="Nothing of this release is visible to anyone.",
+            todo="Run again; if it stays, delete the run's folder so that the table is made anew.",
+        ) from None
+
+
+def create_and_copy(cursor: Any, source: Any, table: Table, schema: str, paths: Sequence[Path]) -> int:
     """CREATE TABLE and COPY … FREEZE in the caller's transaction; the number of rows.
 
     FREEZE makes the rows visible to every snapshot, also to a REPEATABLE READ transaction that began before the
@@ -77,18 +90,18 @@ def create_and_copy(cursor: Any, table: Table, schema: str, paths: Sequence[Path
     if not paths:
         return 0
     names = ", ".join(quoted(field.name) for field in table.fields)
-    with csv_stream(table, paths) as stream:
+    with csv_stream(source, table, paths) as stream:
         copy = f"COPY {quoted(schema)}.{quoted(table.name)} ({names}) FROM STDIN WITH ({CSV_IN})"
         cursor.copy_expert(copy, stream, size=CHUNK_BYTES)
         rows = int(cursor.rowcount)
     return rows
 
 
-def candidate_digest(table: Table, paths: Sequence[Path]) -> Digest:
+def candidate_digest(source: Any, table: Table, paths: Sequence[Path]) -> Digest:
     """The digest of the Parquet side."""
     if not paths:
         return Digest(0, 0, 0)
-    with engine.connection(threads=1, memory_limit=FEEDER_MEMORY) as con:
+    with reading(source, table.name) as con:
         row = con.execute(digest_sql_duckdb(engine.relation(paths), table.fields)).fetchone()
     return Digest(*(int(value) for value in row))
 
@@ -99,12 +112,12 @@ def published_digest(cursor: Any, table: Table, schema: str) -> Digest:
     return Digest(*(int(value) for value in cursor.fetchone()))
 
 
-def row_counts(sources: dict[str, tuple[Path, ...]]) -> dict[str, int]:
+def row_counts(source: Any, sources: dict[str, tuple[Path, ...]]) -> dict[str, int]:
     """Rows per table, from the Parquet footers; 0 for a table without a file."""
     counts = dict.fromkeys(sources, 0)
-    with engine.connection(threads=1, memory_limit=FEEDER_MEMORY) as con:
-        for name, paths in sources.items():
-            if paths:
+    for name, paths in sources.items():
+        if paths:
+            with reading(source, name) as con:
                 row = con.execute(f"SELECT count(*) FROM {engine.relation(paths)}").fetchone()
-                counts[name] = int(row[0])
+            counts[name] = int(row[0])
     return counts
