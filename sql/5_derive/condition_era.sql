@@ -1,5 +1,5 @@
 -- one row per person, condition and uninterrupted time: occurrences at most 30 days apart are one era
--- keeps:    occurrences without an end as lasting one day
+-- keeps:    occurrences without an end as ending on the next day (OHDSI's usual script)
 -- excludes: occurrences without a standard concept
 WITH occurrence AS (
     SELECT
@@ -7,7 +7,7 @@ WITH occurrence AS (
         condition.condition_concept_id,
         condition.condition_occurrence_id,
         condition.condition_start_date AS start_date,
-        coalesce(condition.condition_end_date, condition.condition_start_date) AS end_date
+        coalesce(condition.condition_end_date, condition.condition_start_date + 1) AS end_date
     FROM cdm.condition_occurrence AS condition
     WHERE condition.condition_concept_id <> 0
 ),
