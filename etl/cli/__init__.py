@@ -1,0 +1,110 @@
+"""The command line. Commands import what they need when they run, so that --help answers at once."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from etl.errors import CdmflowError
+
+# A traceback of typer's would show local variables, which may hold rows.
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="rich",
+    help="""Turns a hospital's EHR tables into an OMOP CDM v5.4 in PostgreSQL: landed, mapped, gated, published.
+
+    Start with [bold]./cdmflow demo[/bold]; then your own files: [bold]./cdmflow run --input DIR --vocabulary DIR[/bold].
+    State lives in CDMFLOW_HOME (./var); CDMFLOW_DATABASE_URL names a PostgreSQL of your own.
+
+    Exit codes: 0 done, 1 failed, 2 usage, 3 the gate refused, 4 another run holds the lock.
+    """,
+)
+out = Console()
+err = Console(stderr=True)
+debug_mode = False
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and every log line.")] = False,
+) -> None:
+    global debug_mode
+    debug_mode = debug
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.WARNING,
+        format="%(message)s",
+        handlers=[RichHandler(console=err, show_path=False, show_time=False)],
+    )
+    for noisy in ("great_expectations", "sqlalchemy", "matplotlib", "urllib3", "asyncio", "posthog"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+def register() -> None:
+    """Hang all commands on the app; their modules are light."""
+    from etl.cli import demo, query, run, servers, status, test
+
+    commands: list[tuple[str, Callable[..., object]]] = [
+        ("demo", demo.demo),
+        ("run", run.run),
+        ("sql", query.sql),
+        ("status", status.status),
+        ("start", servers.start),
+        ("stop", servers.stop),
+        ("test", test.test),
+    ]
+    for name, command in commands:
+        app.command(name, rich_help_panel="Commands")(command)
+
+
+def main() -> None:
+    """Run a command; an expected error becomes its message and exit code."""
+    register()
+    try:
+        app(standalone_mode=False, prog_name="./cdmflow")
+    except CdmflowError as error:
+        fail(error)
+    except typer.Exit as ended:
+        sys.exit(ended.exit_code)
+    except typer.Abort:
+        err.print("Stopped.")
+        sys.exit(130)
+    except KeyboardInterrupt:
+        err.print("Stopped; what was done so far is kept, nothing half-done is published.")
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - the last resort of a command line: no traceback, it may quote rows
+        unexpected(error)
+
+
+def fail(error: CdmflowError) -> None:
+    """Print an expected error in its three parts and exit with its code."""
+    if debug_mode:
+        err.print_exception(show_locals=False)
+    err.print(error.what, style="bold red", markup=False, highlight=False)
+    for line in (error.state, error.todo):
+        if line:
+            err.print(line, markup=False, highlight=False)
+    sys.exit(error.exit_code)
+
+
+def unexpected(error: Exception) -> None:
+    """Usage errors of the command line go their way; anything else is told by its class only."""
+    from click.exceptions import ClickException
+
+    if isinstance(error, ClickException):
+        error.show()
+        sys.exit(error.exit_code)
+    if debug_mode:
+        raise error
+    err.print(f"An unexpected {type(error).__name__} ended the command.", style="bold red")
+    err.print("Run it again as ./cdmflow --debug … to see where; the last release is as it was.")
+    sys.exit(1)

@@ -1,0 +1,5 @@
+"""`python -m etl.cli`: what ./cdmflow runs."""
+
+from etl.cli import main
+
+main()

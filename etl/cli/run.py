@@ -1,0 +1,52 @@
+"""`cdmflow run`: the whole pipeline in one process."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from etl.cli import out
+
+
+def run(
+    source: Annotated[str, typer.Option(help="A folder under sources/, e.g. synthea.")] = "synthea",
+    input: Annotated[Path, typer.Option(help="Folder with the source's files (CSV or CSV.gz).")] = ...,  # type: ignore[assignment]
+    vocabulary: Annotated[
+        Path, typer.Option(help="Athena bundle: a folder or zip with CONCEPT.csv and the others.")
+    ] = ...,  # type: ignore[assignment]
+    date: Annotated[
+        str | None, typer.Option(help="Data cut-off, e.g. 2026-06-30; else the newest date in the data.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Steps at a time; the result does not depend on it.")
+    ] = None,
+) -> None:
+    """Land, map, check and publish a source's files as the next release, without Airflow.
+
+    Running it twice on the same files gives the same ids and the same digest of every table. A refusal of the gate
+    (exit code 3) or any error leaves the last release as it was.
+    """
+    run_id = start_run(source, input, vocabulary, date, workers)
+    from etl.cli.summary import print_summary
+
+    print_summary(run_id)
+    out.print(
+        'Next: [bold]./cdmflow sql "SELECT count(*) FROM cdm.person"[/bold], [bold]./cdmflow status --rows[/bold]'
+    )
+
+
+def start_run(source: str, folder: Path, vocabulary: Path, date: str | None, workers: int | None) -> str:
+    """Open a run and take it through all its steps with live progress; its id."""
+    from etl.cli.progress import steps_progress, waiting
+    from etl.config import settings
+    from etl.pipeline import steps
+    from etl.pipeline.execute import run_steps
+    from etl.pipeline.runs import database, open_run
+
+    with waiting("Starting PostgreSQL …"):
+        database(settings())
+    run_id = open_run(source=source, input_folder=str(folder), vocabulary_folder=str(vocabulary), business_date=date)
+    out.print(f"Run [bold]{run_id}[/bold] of source {source}", highlight=False)
+    with steps_progress(len(steps(source))) as tell:
+        run_steps(run_id, workers=workers, progress=tell)
+    return run_id
