@@ -92,7 +92,8 @@ def _moments(rng: np.random.Generator, first_day: Ints, last_day: Ints) -> Ints:
     """A moment within opening hours of a day from the first to before the last."""
     days = first_day + (rng.random(len(first_day)) * np.maximum(last_day - first_day, 1)).astype(np.int64)
     hours = rng.integers(OPENING_HOURS[0] * 3600, OPENING_HOURS[1] * 3600, size=len(first_day))
-    return days * DAY_SECONDS + hours
+    moments: Ints = days * DAY_SECONDS + hours
+    return moments
 
 
 def _usual(rng: np.random.Generator, people: People) -> _Draft:
