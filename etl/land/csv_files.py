@@ -112,7 +112,7 @@ def _first_pass(con: Any, job: _Job, prepared: Prepared) -> _Pass:
     """Read the file as it is, or without its malformed records where DuckDB would stumble over a character."""
     if prepared.plain:
         return _read(con, job, prepared.path, prepared.records)
-    return _read_cleaned(con, job, prepared)
+    return _read_cleaned(con, job, prepared, prepared.records)
 
 
 def _read(con: Any, job: _Job, path: Path, expected: int) -> _Pass:
@@ -132,11 +132,11 @@ def _read(con: Any, job: _Job, path: Path, expected: int) -> _Pass:
     return _Pass(landed, dict(left_out), skipped)
 
 
-def _read_cleaned(con: Any, job: _Job, prepared: Prepared) -> _Pass:
+def _read_cleaned(con: Any, job: _Job, prepared: Prepared, expected: int) -> _Pass:
     cleaned = job.output.with_name(f"{job.output.name}.csv")
     try:
         write_well_formed(prepared.path, job.header.fields, cleaned)
-        return _read(con, job, cleaned, prepared.records)
+        return _read(con, job, cleaned, expected)
     finally:
         cleaned.unlink(missing_ok=True)
 
@@ -168,7 +168,7 @@ def _explain(
     malformed = bool(found.malformed)
     if done.seen != found.well_formed or (malformed and prepared.has_quotes and prepared.plain):
         _refuse_beyond_limit(job, found.received, Counter(found.malformed))
-        done = _read_cleaned(con, job, prepared)
+        done = _read_cleaned(con, job, prepared, found.well_formed)
         duplicates = _duplicates(con, job, done)
         found = _survey(job, prepared, done, duplicates)
     if done.seen != found.well_formed:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from landing_helpers import make_contract, rows
 
@@ -80,6 +80,7 @@ def land(folder: Path, contract: Contract, content: str) -> tuple[int, int, int,
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(content='"\n1,1,a\n', key="[A]")
 @given(content=FILES, key=st.sampled_from(["[A]", "whole row"]))
 def test_received_is_landed_and_rejected_and_numbers_are_contiguous(folder: Path, content: str, key: str) -> None:
     contract = make_contract(folder, CONTRACT % key)
