@@ -1,1 +1,25 @@
-"""The gate."""
+"""The gate: counts, a verdict, and Great Expectations that decides.
+
+Light to import: Great Expectations is loaded inside `gate_landing` and `gate_candidate`, or ahead of them by `warm_up`.
+"""
+
+from etl.quality.compute import compute_candidate
+from etl.quality.gate import gate_candidate, gate_landing, warm_up
+from etl.quality.model import Check, CheckResult, FailedCheck, GateResult, LandedTable, SourceAccount
+from etl.quality.verdict import Threshold, Verdict, judge
+
+__all__ = [
+    "Check",
+    "CheckResult",
+    "FailedCheck",
+    "GateResult",
+    "LandedTable",
+    "SourceAccount",
+    "Threshold",
+    "Verdict",
+    "compute_candidate",
+    "gate_candidate",
+    "gate_landing",
+    "judge",
+    "warm_up",
+]

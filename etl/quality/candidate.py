@@ -32,10 +32,8 @@ LEFT JOIN (SELECT person_id, min(death_date) AS death_date FROM cdm.death GROUP 
 """
 # What else a child's checks ask of its visit.
 VISIT_COLUMNS = {
-    "visit_occurrence": "min(person_id) AS person_id, min(visit_start_date) AS start_date, max(visit_end_date) AS end_date",
-    "visit_detail": (
-        "min(person_id) AS person_id, min(visit_detail_start_date) AS start_date, max(visit_detail_end_date) AS end_date"
-    ),
+    name: f"min(person_id) AS person_id, min({prefix}_start_date) AS start_date, max({prefix}_end_date) AS end_date"
+    for name, prefix in (("visit_occurrence", "visit"), ("visit_detail", "visit_detail"))
 }
 
 
@@ -116,7 +114,8 @@ def make_keys(con: Connection, parents: set[str], vocabulary: Path) -> None:
             relation = f"read_parquet({quote_path(vocabulary_file(vocabulary, name))})"
         more = f", {VISIT_COLUMNS[name]}" if name in VISIT_COLUMNS else ""
         con.execute(
-            f"CREATE TEMP TABLE key_{name} AS SELECT {key} AS key{more} FROM {relation} WHERE {key} IS NOT NULL GROUP BY 1"
+            f"CREATE TEMP TABLE key_{name} AS "
+            f"SELECT {key} AS key{more} FROM {relation} WHERE {key} IS NOT NULL GROUP BY 1"
         )
 
 

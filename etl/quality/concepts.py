@@ -1,7 +1,7 @@
 """Checks of concept fields, on the few distinct concepts of each field rather than on its rows.
 
-2.5 million rows hold a few thousand different concept ids: they are grouped once per field, looked up in `concept` once for
-all tables, and every check of a field is then a sum over what is left.
+2.5 million rows hold a few thousand different concept ids: they are grouped once per field, looked up in `concept`
+once for all tables, and every check of a field is then a sum over what is left.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +18,7 @@ TYPES = ("concept_domain", "concept_class", "standard_concept", "unmapped")
 
 @dataclass(frozen=True)
 class Used:
-    """`rows` rows of a field whose concept is like this. Concept 0 is mapped to nothing; `known` says it is in `concept`."""
+    """`rows` rows of a field whose concept is like this. Concept 0 is not mapped; a known one is in `concept`."""
 
     table: str
     column: str
@@ -58,14 +58,17 @@ def used_concepts(con: Connection, checks: Iterable[Check], vocabulary: Path) ->
         "coalesce(concept_class_id, ''), coalesce(standard_concept = 'S', false), sum(n) "
         "FROM used LEFT JOIN known USING (concept_id) GROUP BY ALL"
     ).fetchall()
-    return [Used(*row[:-1], rows=int(row[-1])) for row in rows]
+    return [
+        Used(t, c, mapped, known, domain, cls, standard, int(n))
+        for t, c, mapped, known, domain, cls, standard, n in rows
+    ]
 
 
 def count_concepts(check: Check, used: Sequence[Used]) -> tuple[int, int]:
     """Violated rows and rows counted, of one check; `used` are its field's.
 
-    A foreign key counts every row that has a concept; domain, class and standard those with a known concept other than 0
-    (an unknown one is the foreign key's finding, an unmapped one is `unmapped`'s).
+    A foreign key counts every row that has a concept; domain, class and standard those with a known concept other
+    than 0 (an unknown one is the foreign key's finding, an unmapped one is `unmapped`'s).
     """
     counted, violates = RULES[check.check_type]
     within = [group for group in used if counted(group)]

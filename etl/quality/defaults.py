@@ -70,7 +70,7 @@ class Group:
 def suite_text(table: Table) -> str:
     """The YAML of a table's first suite."""
     return (
-        f"# What must hold for {table.name} before a candidate is published; expectations/README.md explains the checks.\n"
+        f"# What must hold for {table.name} before a candidate is published (expectations/README.md).\n"
         f"table: {table.name}\nchecks:\n" + "".join(group.text for group in groups(table))
     )
 

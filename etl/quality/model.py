@@ -12,8 +12,8 @@ SEVERITIES = ("critical", "warning", "info")
 class Check:
     """One thing that must hold for a table: what is counted, how much of it is allowed, and what follows.
 
-    `column` is '' for checks of the whole table. `argument` is the check type's own: the referenced table and field of a
-    foreign key, the domains of a concept, the end of a start. `allowed_percent` is of the check's denominator.
+    `column` is '' for checks of the whole table. `argument` is the check type's own: the referenced table and field of
+    a foreign key, the domains of a concept, the end of a start. `allowed_percent` is of the check's denominator.
     """
 
     table: str

@@ -1,7 +1,8 @@
 """One aggregate scan per table: the SQL that counts all its row-wise checks at once.
 
-Each check becomes two aggregates, violated and denominator; equal ones are computed once. A check of another table's rows
-(foreign keys, life, visits) is a left join with a small or unique relation of `candidate`, so rows never multiply.
+Each check becomes two aggregates, violated and denominator; equal ones are computed once. A check of another table's
+rows (foreign keys, life, visits) is a left join with a relation of `candidate` that is unique by key, so rows never
+multiply.
 """
 
 from collections.abc import Callable, Sequence

@@ -16,7 +16,7 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The judged counts. `missing` are checks with a threshold and no count; they shut the gate as a critical one does."""
+    """The judged counts. `missing` are checks with a threshold and no count; they too shut the gate."""
 
     passed: bool
     failed_critical: tuple[CheckResult, ...]
@@ -41,8 +41,9 @@ def judge(results: Sequence[CheckResult], thresholds: Mapping[str, Threshold]) -
 
     A result without a threshold keeps its own severity and may have no violation. No result at all does not pass.
     """
-    statuses = {}
-    failed, warnings = [], []
+    statuses: dict[str, str] = {}
+    failed: list[CheckResult] = []
+    warnings: list[CheckResult] = []
     for result in results:
         threshold = thresholds.get(result.check_id, Threshold(result.severity))
         statuses[result.check_id] = status_of(result.violated, result.denominator, threshold.allowed_percent)

@@ -1,0 +1,124 @@
+"""The gate's two doors. Great Expectations answers, `decision` decides, a report stays.
+
+Great Expectations is imported inside these functions only: it takes 4 s, and most commands never need it.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from etl.config import Settings, settings
+from etl.log import get_logger
+from etl.quality.compute import accounting_check
+from etl.quality.decision import Answer, Decision, decide
+from etl.quality.model import Check, CheckResult, GateResult, LandedTable
+from etl.quality.suites import read_suites
+from etl.quality.verdict import Threshold, judge
+
+logger = get_logger(__name__)
+
+
+def warm_up() -> threading.Thread:
+    """Import Great Expectations in the background while earlier stages run; nothing has to wait for the thread.
+
+    A later import of the same modules waits for the running one by itself.
+    """
+    thread = threading.Thread(target=_import_gx, name="great-expectations", daemon=True)
+    thread.start()
+    return thread
+
+
+def _import_gx() -> None:
+    from etl.quality.gx import candidate, landing, report
+
+    logger.debug("imported %s, %s, %s", candidate.__name__, landing.__name__, report.__name__)
+
+
+def gate_candidate(
+    results: Sequence[CheckResult], report_dir: Path, *, suites: Mapping[str, Sequence[Check]] | None = None
+) -> GateResult:
+    """Whether a candidate may be published; writes `report_dir`/index.html, a page per table, and results.json.
+
+    `results` are those of `compute_candidate`; `suites` are by default the files of expectations/cdm. A refusal is an
+    answer (`passed` false, with `reasons`), not an error. Counts only, in the answer and in every file.
+    """
+    from etl.quality.gx.candidate import validate_candidate
+
+    began = time.perf_counter()
+    if suites is None:
+        suites = read_suites(settings().expectations_dir / "cdm")
+    # Without an account this suite is empty, and so shuts the gate.
+    accounted = [accounting_check(result.column) for result in results if result.check_type == "accounting"]
+    asked = {**suites, "accounting": accounted}
+    validated = validate_candidate(asked, results)
+    decision = _decide(
+        {suite: [check.check_id for check in checks] for suite, checks in asked.items()},
+        validated,
+        judged=_judged([check for checks in asked.values() for check in checks], results),
+    )
+    return _report("The candidate's checks", decision, validated, report_dir, began)
+
+
+def gate_landing(settings: Settings, tables: Sequence[LandedTable], report_dir: Path) -> GateResult:
+    """Whether landed batches are what their ledger rows say; writes a report like the candidate's.
+
+    Great Expectations' own expectations, run on the Parquet through DuckDB: row count, columns, required columns,
+    unique keys, source_row_id contiguous from `first_source_row_id`.
+    """
+    from etl.quality.gx.landing import ask_landing, validate_landing
+
+    began = time.perf_counter()
+    asked = ask_landing(tables)
+    validated = validate_landing(settings, tables, asked)
+    questions = {suite: [one["meta"]["asked"] for one in expectations] for suite, expectations in asked.items()}
+    return _report("The landed batches", _decide(questions, validated), validated, report_dir, began)
+
+
+def _judged(checks: Iterable[Check], results: Sequence[CheckResult]) -> dict[str, bool]:
+    """Whether each counted check holds, by the pure verdict."""
+    thresholds = {check.check_id: Threshold(check.severity, check.allowed_percent) for check in checks}
+    verdict = judge([result for result in results if result.check_id in thresholds], thresholds)
+    beyond = {result.check_id for result in (*verdict.failed_critical, *verdict.warnings)}
+    return {result.check_id: result.check_id not in beyond for result in results}
+
+
+def _decide(
+    asked: Mapping[str, Iterable[str]], validated: Sequence[Any], judged: Mapping[str, bool] | None = None
+) -> Decision:
+    from etl.quality.gx.session import answers
+
+    given: list[Answer] = list(answers(validated))
+    return decide(asked, given, judged)
+
+
+def _report(title: str, decision: Decision, validated: Sequence[Any], directory: Path, began: float) -> GateResult:
+    from etl.quality.gx.report import write_report
+
+    index = write_report(directory, title, validated, decision)
+    result = GateResult(
+        passed=not decision.reasons,
+        evaluated=decision.evaluated,
+        expected=decision.expected,
+        failed=decision.failed,
+        warnings=decision.warnings,
+        reasons=decision.reasons,
+        report=index,
+        seconds=0.0,
+    )
+    content = {key: value for key, value in asdict(result).items() if key not in ("report", "seconds")}
+    (directory / "results.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+    result = replace(result, seconds=time.perf_counter() - began)
+    logger.info(
+        "%s: %d of %d expectations evaluated, %d critical failures, %d warnings, %.1f s",
+        title,
+        result.evaluated,
+        result.expected,
+        len(result.failed),
+        len(result.warnings),
+        result.seconds,
+    )
+    return result

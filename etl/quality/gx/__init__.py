@@ -1,0 +1,1 @@
+"""The only package that imports Great Expectations (4 s), itself imported inside functions only."""

@@ -1,0 +1,188 @@
+"""The gate's own expectations: one per check type, each deciding on the counts of one check.
+
+A batch is the frame of counted checks (`check_id`, `violated`, `denominator`). All expectations of a suite share one
+metric, the frame as a mapping, so a suite costs one pass however many checks it has. Importing this module registers
+them; Great Expectations leaves out what it does not know, which is why `decision` compares answered with asked.
+"""
+
+from typing import Any, ClassVar
+
+from great_expectations.execution_engine import PandasExecutionEngine
+from great_expectations.expectations.expectation import BatchExpectation
+from great_expectations.expectations.metrics.metric_provider import metric_value
+from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
+from great_expectations.render import RenderedStringTemplateContent
+from great_expectations.render.renderer.renderer import renderer
+
+COUNTS = "cdmflow.check_counts"
+
+
+class CheckCounts(TableMetricProvider):  # type: ignore[misc]
+    """The frame of counted checks as check_id → (violated, denominator)."""
+
+    metric_name = COUNTS
+
+    @metric_value(engine=PandasExecutionEngine)  # type: ignore[untyped-decorator]
+    def _pandas(
+        cls,  # noqa: N805 - the decorator makes it a class method
+        execution_engine: PandasExecutionEngine,
+        metric_domain_kwargs: dict[str, Any],
+        metric_value_kwargs: dict[str, Any],
+        metrics: dict[str, Any],
+        runtime_configuration: dict[str, Any],
+    ) -> dict[str, tuple[int, int]]:
+        frame, _, _ = execution_engine.get_compute_domain(metric_domain_kwargs, domain_type="table")
+        columns = (frame["check_id"], frame["violated"], frame["denominator"])
+        return {
+            check_id: (int(violated), int(denominator))
+            for check_id, violated, denominator in zip(*columns, strict=True)
+        }
+
+
+class CheckExpectation(BatchExpectation):  # type: ignore[misc]
+    """A counted check holds when at most `allowed_percent` of its denominator is violated.
+
+    A check that is not in the frame is an error, never a success.
+    """
+
+    metric_dependencies = (COUNTS,)
+    success_keys = ("check_id", "column", "argument", "allowed_percent")
+    sentence: ClassVar[str] = ""
+
+    check_id: str
+    column: str = ""
+    argument: str = ""
+    allowed_percent: float = 0
+
+    @classmethod
+    def is_abstract(cls) -> bool:
+        return not cls.sentence
+
+    def _validate(
+        self,
+        metrics: dict[str, Any],
+        runtime_configuration: dict[str, Any] | None = None,
+        execution_engine: Any = None,
+    ) -> dict[str, Any]:
+        violated, denominator = metrics[COUNTS][self.check_id]
+        return {
+            "success": violated * 100 <= self.allowed_percent * denominator,
+            "result": {
+                "observed_value": f"{violated:,} of {denominator:,}",
+                "unexpected_count": violated,
+                "element_count": denominator,
+            },
+        }
+
+    @classmethod
+    @renderer(renderer_type="renderer.prescriptive")  # type: ignore[untyped-decorator]
+    def _prescriptive_renderer(
+        cls, configuration: Any = None, result: Any = None, runtime_configuration: Any = None
+    ) -> list[RenderedStringTemplateContent]:
+        configuration = configuration or result.expectation_config
+        kwargs = configuration.kwargs
+        sentence = cls.sentence.format(column=kwargs.get("column", ""), argument=kwargs.get("argument", ""))
+        severity = getattr(configuration.severity, "value", configuration.severity)
+        allowed = f", at most {kwargs['allowed_percent']:g} % otherwise" if kwargs.get("allowed_percent") else ""
+        template = {"template": "$sentence", "params": {"sentence": f"{sentence} ({severity}{allowed})"}}
+        return [RenderedStringTemplateContent(content_block_type="string_template", string_template=template)]
+
+
+class ExpectTableToHaveRows(CheckExpectation):
+    sentence = "the table has rows"
+
+
+class ExpectSpecifiedColumns(CheckExpectation):
+    sentence = "columns have the specification's names and order"
+
+
+class ExpectSpecifiedTypes(CheckExpectation):
+    sentence = "columns have the specification's types"
+
+
+class ExpectRequiredValues(CheckExpectation):
+    sentence = "{column} is never empty"
+
+
+class ExpectTextToFit(CheckExpectation):
+    sentence = "{column} has at most {argument} characters"
+
+
+class ExpectPrimaryKeyToBeUnique(CheckExpectation):
+    sentence = "{column} is unique"
+
+
+class ExpectOneRowEach(CheckExpectation):
+    sentence = "{column} occurs once"
+
+
+class ExpectForeignKeyToExist(CheckExpectation):
+    sentence = "{column} exists in {argument}"
+
+
+class ExpectConceptOfDomain(CheckExpectation):
+    sentence = "{column} is of domain {argument}"
+
+
+class ExpectConceptOfClass(CheckExpectation):
+    sentence = "{column} is of class {argument}"
+
+
+class ExpectStandardConcept(CheckExpectation):
+    sentence = "{column} is a standard concept or 0"
+
+
+class ExpectMappedConcept(CheckExpectation):
+    sentence = "{column} is mapped to a concept"
+
+
+class ExpectDatesInOrder(CheckExpectation):
+    sentence = "{column} is not after {argument}"
+
+
+class ExpectDateAfterBirth(CheckExpectation):
+    sentence = "{column} is not before the person's birth"
+
+
+class ExpectDateBeforeDeath(CheckExpectation):
+    sentence = "{column} is at most 60 days after the person's death"
+
+
+class ExpectVisitOfSamePerson(CheckExpectation):
+    sentence = "{column} is a {argument} of the same person"
+
+
+class ExpectDateWithinVisit(CheckExpectation):
+    sentence = "{column} lies within the dates of {argument}"
+
+
+class ExpectPeriodsNotToOverlap(CheckExpectation):
+    sentence = "periods from {column} to {argument} of a person do not overlap"
+
+
+class ExpectRowsToBeAccountedFor(CheckExpectation):
+    sentence = "each landed row of {column} is in the CDM or excluded by a named rule"
+
+
+# Names, not classes: a suite names its expectations as a stored suite would, and GX looks them up in its registry.
+TYPES = {
+    "has_rows": "expect_table_to_have_rows",
+    "columns": "expect_specified_columns",
+    "types": "expect_specified_types",
+    "required": "expect_required_values",
+    "length": "expect_text_to_fit",
+    "primary_key": "expect_primary_key_to_be_unique",
+    "unique": "expect_one_row_each",
+    "foreign_key": "expect_foreign_key_to_exist",
+    "concept_domain": "expect_concept_of_domain",
+    "concept_class": "expect_concept_of_class",
+    "standard_concept": "expect_standard_concept",
+    "unmapped": "expect_mapped_concept",
+    "dates_in_order": "expect_dates_in_order",
+    "after_birth": "expect_date_after_birth",
+    "before_death": "expect_date_before_death",
+    "same_person": "expect_visit_of_same_person",
+    "within_visit": "expect_date_within_visit",
+    "no_overlap": "expect_periods_not_to_overlap",
+    "accounting": "expect_rows_to_be_accounted_for",
+}

@@ -1,0 +1,104 @@
+"""A quiet Great Expectations: in memory, no telemetry, no progress bars, no log lines, and answers without values."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import great_expectations as gx
+from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
+from great_expectations.data_context.types.base import (
+    DataContextConfig,
+    InMemoryStoreBackendDefaults,
+    ProgressBarsConfig,
+)
+
+from etl.quality.decision import Answer
+
+# All that may leave: counts, and the observed value of expectations that observe a count or an id.
+KEPT = ("observed_value", "element_count", "unexpected_count", "unexpected_percent", "missing_count")
+# BASIC gives counts, BOOLEAN_ONLY would lose them; its sample of values is cut to none, so the engine fetches none.
+RESULT_FORMAT = {"result_format": "BASIC", "partial_unexpected_count": 0}
+# A key of an expectation's meta, by which an answer finds its question.
+ASKED = "asked"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Suites with a batch definition each, and which questions they hold, by suite."""
+
+    batches: Mapping[str, Any]
+    suites: Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def context() -> Any:
+    """An ephemeral context that sends nothing anywhere.
+
+    Its logger is silenced: Great Expectations logs tracebacks of the engine's errors, which may quote a cell. Answers
+    carry all that is needed.
+    """
+    logging.getLogger("great_expectations").setLevel(logging.CRITICAL + 1)
+    config = DataContextConfig(
+        store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+        analytics_enabled=False,
+        progress_bars=ProgressBarsConfig(globally=False),
+    )
+    return gx.get_context(mode="ephemeral", project_config=config)
+
+
+def run_checkpoint(
+    ctx: Any, name: str, asked: Asked, batch_parameters: dict[str, Any] | None = None
+) -> list[ExpectationSuiteValidationResult]:
+    """Validate all suites in one checkpoint; results in the suites' order, stripped of everything but counts."""
+    definitions = []
+    for suite_name, expectations in asked.suites.items():
+        suite = ctx.suites.add(gx.ExpectationSuite(name=suite_name, expectations=[dict(e) for e in expectations]))
+        definition = gx.ValidationDefinition(name=suite_name, data=asked.batches[suite_name], suite=suite)
+        definitions.append(ctx.validation_definitions.add(definition))
+    checkpoint = ctx.checkpoints.add(
+        gx.Checkpoint(name=name, validation_definitions=definitions, result_format=RESULT_FORMAT)
+    )
+    outcome = checkpoint.run(batch_parameters=batch_parameters)
+    results = list(outcome.run_results.values())
+    for result in results:
+        strip(result)
+    return results
+
+
+def strip(result: ExpectationSuiteValidationResult) -> None:
+    """Take cell values, SQL texts and tracebacks out of a suite's results, in place."""
+    result.meta = {key: result.meta[key] for key in ("run_id", "validation_time", "great_expectations_version")}
+    for evr in result.results:
+        raised = has_raised(evr)
+        evr.result = {key: evr.result[key] for key in KEPT if key in evr.result and not raised}
+        evr.exception_info = {
+            "raised_exception": raised,
+            "exception_message": "It could not be evaluated." if raised else None,
+            "exception_traceback": None,
+        }
+        evr.meta = {}
+
+
+def has_raised(evr: Any) -> bool:
+    """Whether an expectation raised; Great Expectations tells it in one of two shapes."""
+    info = evr.exception_info or {}
+    if "raised_exception" in info:
+        return bool(info["raised_exception"])
+    return any(bool(one["raised_exception"]) for one in info.values())
+
+
+def answers(results: Sequence[ExpectationSuiteValidationResult]) -> Iterator[Answer]:
+    """The answers of all suites."""
+    for result in results:
+        for evr in result.results:
+            config = evr.expectation_config
+            severity = getattr(config.severity, "value", config.severity)
+            yield Answer(
+                suite=result.suite_name,
+                asked=config.meta[ASKED],
+                severity=str(severity),
+                success=bool(evr.success),
+                raised=has_raised(evr),
+                violated=int(evr.result.get("unexpected_count") or 0),
+                denominator=int(evr.result.get("element_count") or 0),
+            )
