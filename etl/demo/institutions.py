@@ -45,7 +45,7 @@ PAYERS = (
 FIRST_NAMES = ("Alina", "Bram", "Cosima", "Dario", "Edda", "Falk", "Greta", "Hanno", "Ilka", "Jorin", "Kaja", "Levin")
 LAST_NAMES = ("Ashgrove", "Brindle", "Corvane", "Dellwick", "Eastmoor", "Farrow", "Grimsel", "Holloway", "Ivergard")
 STREETS = ("Larch Street", "Mill Lane", "Quarry Road", "Station Way", "Tanner Row", "Weaver Close")
-SPECIALITIES = ("GENERAL PRACTICE", "GENERAL PRACTICE", "GENERAL PRACTICE", "INTERNAL MEDICINE", "EMERGENCY MEDICINE")
+SPECIALITIES = ("GENERAL PRACTICE", "GENERAL PRACTICE", "GENERAL PRACTICE", "INTERNAL MEDICINE", "FAMILY PRACTICE")
 STATE, STATE_CODE = "New Jersey", "NJ"
 
 
