@@ -13,9 +13,12 @@ DEATH_CERTIFICATION = "308646001"
 FOLLOW_UPS_PER_YEAR = 0.8  # of each chronic disease
 # How many encounters of a class have an acute illness as their reason.
 ACUTE_SHARE = {"ambulatory": 0.55, "urgentcare": 0.8, "emergency": 0.8, "virtual": 0.7, "inpatient": 0.5, "snf": 0.3}
+OPEN_STAY_SHARE = 0.004  # of the living are in hospital at the cut-off
 TRANSFER_SHARE = 0.15  # of the stays are continued by another one that begins before the first ends
 THROUGH_EMERGENCY_SHARE = 0.5
 LONG_CLASSES = ("inpatient", "snf", "hospice")
+# Chronic diseases that people die of, the likeliest cause first.
+FATAL = ("414545008", "185086009", "433144002", "44054006", "59621000")
 OPENING_HOURS = (8, 18)
 CUTOFF_SECONDS = (CUTOFF_DAY + 1) * DAY_SECONDS - 1
 EVERYTHING_ELSE = -1
@@ -24,7 +27,8 @@ EVERYTHING_ELSE = -1
 @dataclass(frozen=True)
 class Encounters:
     """`person` is the patient's number in its chunk, `kind` a row of encounters.csv, `acute` and `chronic` rows of
-    acute.csv and chronic.csv or -1. `stop` is NOTHING for stays that were open at the cut-off; `end` is never."""
+    acute.csv and chronic.csv or -1, `cause` the chronic disease that a death is put down to or -1. `stop` is NOTHING
+    for stays that were open at the cut-off; `end` is never."""
 
     key: Text
     person: Ints
@@ -33,6 +37,7 @@ class Encounters:
     stop: Ints
     acute: Ints
     chronic: Ints
+    cause: Ints
 
     def __len__(self) -> int:
         return len(self.person)
@@ -61,9 +66,12 @@ def make_encounters(rng: np.random.Generator, people: People) -> Encounters:
     minutes = catalogue.numbers("encounters", "minutes")[draft.kind]
     stop = draft.start + (minutes * 60 * rng.gamma(9.0, 1 / 9, len(minutes))).astype(np.int64)
     draft, stop = _with_transfers(rng, people, draft, stop)
+    inmates = _still_here(rng, people)
+    draft, stop = _joined([draft, inmates]), np.append(stop, np.full(len(inmates.person), CUTOFF_SECONDS))
     stop = np.minimum(stop, _end_of_life(people)[draft.person])
     is_long = np.isin(draft.kind, np.concatenate([catalogue.setting_of_class()[name] for name in LONG_CLASSES]))
     is_open = is_long & (stop >= CUTOFF_SECONDS)
+    death = catalogue.position("encounters", DEATH_CERTIFICATION)
     order = np.lexsort((draft.start, draft.person))
     count = len(order)
     return Encounters(
@@ -74,6 +82,7 @@ def make_encounters(rng: np.random.Generator, people: People) -> Encounters:
         stop=np.where(is_open, NOTHING, stop)[order],
         acute=_acute_reasons(rng, draft)[order],
         chronic=draft.chronic[order],
+        cause=np.where(draft.kind == death, _causes(people)[draft.person], EVERYTHING_ELSE)[order],
     )
 
 
@@ -126,6 +135,24 @@ def _deaths(people: People) -> _Draft:
     kind = np.full(len(person), catalogue.position("encounters", DEATH_CERTIFICATION))
     start = people.death_day[person] * DAY_SECONDS + OPENING_HOURS[1] * 3600
     return _Draft(person, kind, start, np.full(len(person), EVERYTHING_ELSE))
+
+
+def _still_here(rng: np.random.Generator, people: People) -> _Draft:
+    """Stays that began in the last days and had no end when the data were taken."""
+    living = (people.death_day == NOTHING) & (people.first_day < CUTOFF_DAY - 7)
+    person = np.flatnonzero(living & (rng.random(len(people)) < OPEN_STAY_SHARE))
+    kind = np.full(len(person), catalogue.setting_of_class()["inpatient"][0])
+    last_day = np.full(len(person), CUTOFF_DAY)
+    return _Draft(person, kind, _moments(rng, last_day - 5, last_day), np.full(len(person), EVERYTHING_ELSE))
+
+
+def _causes(people: People) -> Ints:
+    """Per patient the chronic disease that would kill first, -1 for none."""
+    cause = np.full(len(people), EVERYTHING_ELSE)
+    for code in reversed(FATAL):
+        disease = catalogue.position("chronic", code)
+        cause = np.where(people.onset_day[:, disease] != NOTHING, disease, cause)
+    return cause
 
 
 def _with_transfers(rng: np.random.Generator, people: People, draft: _Draft, stop: Ints) -> tuple[_Draft, Ints]:

@@ -136,9 +136,8 @@ def medication_columns(people: People, encounters: Encounters, payer_keys: Text,
 def reasons(encounters: Encounters) -> Ints:
     """The reason of each encounter: a place in `reason_codes()`, -1 for none."""
     illnesses = len(catalogue.rows("acute"))
-    return np.where(
-        encounters.acute >= 0, encounters.acute, np.where(encounters.chronic >= 0, encounters.chronic + illnesses, -1)
-    )
+    chronic = np.maximum(encounters.chronic, encounters.cause)
+    return np.where(encounters.acute >= 0, encounters.acute, np.where(chronic >= 0, chronic + illnesses, -1))
 
 
 def reason_codes() -> list[str]:

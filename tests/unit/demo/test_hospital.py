@@ -194,6 +194,8 @@ def test_histories_have_everything_that_a_pipeline_must_cope_with(hospital: duck
     assert isinstance(deaths, int)
     assert 0.04 * PATIENTS < deaths < 0.13 * PATIENTS
     assert one(hospital, "SELECT count(*) FROM conditions WHERE STOP IS NULL") != 0
+    assert one(hospital, "SELECT count(*) FROM encounters WHERE STOP IS NULL AND ENCOUNTERCLASS = 'inpatient'") != 0
+    assert one(hospital, "SELECT count(*) FROM encounters WHERE CODE = '308646001' AND REASONCODE IS NOT NULL") != 0
     assert one(hospital, "SELECT count(*) FROM conditions WHERE CODE = 'LOCAL-123'") != 0
     assert one(hospital, "SELECT count(*) FROM conditions WHERE SYSTEM = 'ICD10CM'") != 0
     assert one(hospital, "SELECT count(*) FROM observations WHERE UNITS = 'null'") != 0
