@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from etl.demo import catalogue
-from etl.demo.columns import DAY_SECONDS, NOTHING, Bools, Floats, Ints, Text, uuids
+from etl.demo.columns import NOTHING, Bools, Floats, Ints, Text, uuids
 
 CUTOFF_DAY = int(np.datetime64("2026-06-30").astype(np.int64))
 BIRTHS = (1930, 2024)
@@ -79,7 +79,3 @@ def _onsets(rng: np.random.Generator, birth_day: Ints, last_day: Ints) -> Ints:
     gets_it = rng.random(shape) < share * 1.4
     onset = birth_day[:, None] + (np.maximum(rng.normal(age, spread, shape), 0.5) * YEAR_DAYS).astype(np.int64)
     return np.where(gets_it & (onset < last_day[:, None]), onset, NOTHING)
-
-
-def start_of_day(days: Ints) -> Ints:
-    return days * DAY_SECONDS

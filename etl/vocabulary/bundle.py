@@ -33,8 +33,8 @@ NOTHING_LOADED = "Nothing of this bundle was loaded; the vocabulary in use stays
 
 @dataclass(frozen=True)
 class BundleFile:
-    """One readable file. `header` is its columns in lower case and file order; `is_mixed` says that its lines end
-    both in LF and in CRLF; `sha256` is of the content as it is when unpacked."""
+    """One readable file. `header` is its columns in lower case and file order; `is_mixed` says that its lines do
+    not all end alike; `sha256` is of the content as it is when unpacked."""
 
     table: str
     path: Path
@@ -123,14 +123,15 @@ def find_files(folder: Path, columns: Mapping[str, tuple[str, ...]]) -> dict[str
 def inspect(table: str, path: Path, columns: tuple[str, ...]) -> BundleFile:
     """Read a file once: its header, its line ends, its hash."""
     digest = hashlib.sha256()
-    line_feeds = carriage_returns = 0
+    line_feeds = pairs = returns = 0
     start = last = b""
     try:
         with open_bytes(path) as stream:
             while chunk := stream.read(CHUNK_BYTES):
                 digest.update(chunk)
                 line_feeds += chunk.count(b"\n")
-                carriage_returns += chunk.count(b"\r\n") + (last == b"\r" and chunk[:1] == b"\n")
+                returns += chunk.count(b"\r")
+                pairs += chunk.count(b"\r\n") + (last == b"\r" and chunk[:1] == b"\n")
                 start, last = start or chunk, chunk[-1:]
     except (gzip.BadGzipFile, EOFError, OSError) as error:
         raise ContractError(
@@ -142,7 +143,7 @@ def inspect(table: str, path: Path, columns: tuple[str, ...]) -> BundleFile:
         table=table,
         path=path,
         header=_header(start, path.name, columns),
-        is_mixed=0 < carriage_returns < line_feeds,
+        is_mixed=0 < pairs < line_feeds or returns > pairs,
         sha256=digest.hexdigest(),
     )
 

@@ -23,7 +23,8 @@ def parse_file(file: BundleFile, table: Table, output: Path) -> int:
 
     Quotes are literal characters, an empty field is NULL, dates are YYYYMMDD or ISO. Over-long names and references are
     cut to the CDM's length; an over-long key, a missing key or date, an unparsable number or date is an error that
-    names file, line and column. One pass, no row is held in memory; about 3 million rows per second on two cores.
+    names file, line and column. One pass, no row is held in memory. A whole bundle
+    loads at about 2 million rows per second on two cores, in 400 MB.
     """
     with connection() as con:
         rows = write_parquet(con, f"SELECT {_typed(table)} FROM {_reader(file, table)}", output)

@@ -69,6 +69,10 @@ FAULTS = {
         {"DOMAIN": "domain_id\tdomain_name\tdomain_concept_id\nA\tA\t1\nB\tB\t1\tB\n"},
         r"DOMAIN\.csv, line 3: the line has too many fields",
     ),
+    "a carriage return inside a name": (
+        {"CONCEPT": CONCEPT.replace("Oral Tablet", "Oral\rTablet")},
+        r"CONCEPT\.csv, line \d, column \w+: the line has too few fields",
+    ),
     "no concept at all": ({"CONCEPT": HEADER}, "holds no concept"),
     "an empty file": ({"CONCEPT": ""}, "line 1: column concept_id"),
     "a code longer than the CDM's column": (
@@ -91,6 +95,25 @@ def test_a_broken_bundle_is_refused_and_nothing_is_adopted(
     assert caught.value.todo
     assert loaded_versions(here, engine) == [good]
     assert [path.name for path in here.vocabulary_dir.iterdir()] == [str(good.vocabulary_id)]
+
+
+@pytest.mark.faults
+def test_a_load_that_dies_while_it_is_adopted_leaves_no_vocabulary_and_can_be_repeated(
+    here: Settings, engine: sqlalchemy.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bundle(tmp_path)
+
+    def full_disk(self: Path, target: Path) -> Path:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", full_disk)
+        with pytest.raises(OSError, match="no space"):
+            load_bundle(here, engine, tmp_path)
+    assert loaded_versions(here, engine) == []
+    assert list(here.vocabulary_dir.iterdir()) == []
+    loaded = load_bundle(here, engine, tmp_path)
+    assert loaded_versions(here, engine) == [loaded]
 
 
 @pytest.mark.faults
