@@ -125,11 +125,10 @@ def _read(con: Any, job: _Job, path: Path, expected: int) -> _Pass:
     skipped = bool(con.execute("SELECT count(*) > 0 FROM reject_errors").fetchone()[0])
     if landed == expected and not skipped:
         return _Pass(landed, {}, skipped)
-    rejected = f"({parsing.rejected_select(source, job.table, job.header)})"
-    counts = dict(con.execute(f"SELECT reason, count(*) FROM {rejected} GROUP BY ALL").fetchall())
+    con.execute(f"CREATE OR REPLACE TEMP TABLE left_out AS {parsing.rejected_select(source, job.table, job.header)}")
+    counts = dict(con.execute("SELECT reason, count(*) FROM left_out GROUP BY ALL").fetchall())
     _refuse_beyond_limit(job, landed + sum(counts.values()), Counter(counts))
-    left_out = con.execute(f"SELECT ordinal, reason FROM {rejected} ORDER BY ordinal").fetchall() if counts else []
-    return _Pass(landed, dict(left_out), skipped)
+    return _Pass(landed, dict(con.execute("SELECT ordinal, reason FROM left_out").fetchall()), skipped)
 
 
 def _read_cleaned(con: Any, job: _Job, prepared: Prepared, expected: int) -> _Pass:
