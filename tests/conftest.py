@@ -4,19 +4,16 @@ Homes are made below the system's temporary folder with mode 0711, not below pyt
 runs as a system user who must be able to enter. Whatever a test starts is stopped and erased, also when it fails.
 """
 
-import os
-import shutil
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from homes import make_home, remove_home, settings_of
+from tiny_hospital import Hospital, hospital_in
 
-from etl import config
 from etl.config import Settings
-from etl.postgres import Database, ensure_server, remove_server
+from etl.postgres import Database, ensure_server
 from etl.postgres.roles import create_database, drop_database
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -92,17 +89,22 @@ def fresh_database(database: Database) -> Iterator[Database]:
         drop_database(own)
 
 
-def settings_of(folder: Path) -> Settings:
-    """The settings of a home with the embedded server, whatever the environment says."""
-    return replace(config.settings(), home=folder, database_url=None)
+@pytest.fixture(scope="module")
+def hospital() -> Iterator[Hospital]:
+    """A home with its own embedded PostgreSQL for the whole runs of a module."""
+    home = make_home()
+    try:
+        with hospital_in(home) as running:
+            yield running
+    finally:
+        remove_home(home)
 
 
-def make_home() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="cdmflow-test-"))
-    folder.chmod(0o711)
-    return folder.resolve()
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="properties and faults in their full size")
 
 
-def remove_home(folder: Path) -> None:
-    remove_server(settings_of(folder))
-    shutil.rmtree(folder, ignore_errors=os.geteuid() != 0)
+@pytest.fixture(scope="session")
+def long(request: pytest.FixtureRequest) -> bool:
+    """Whether properties and faults run in their full size."""
+    return bool(request.config.getoption("--long"))

@@ -20,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="""Turns a hospital's EHR tables into an OMOP CDM v5.4 in PostgreSQL: landed, mapped, gated, published.
 
-    Start with [bold]./cdmflow demo[/bold]; then your own files: [bold]./cdmflow run --input DIR --vocabulary DIR[/bold].
+    [bold]./cdmflow demo[/bold] first; then your own files: [bold]./cdmflow run --input DIR --vocabulary DIR[/bold].
     State lives in CDMFLOW_HOME (./var); CDMFLOW_DATABASE_URL names a PostgreSQL of your own.
 
     Exit codes: 0 done, 1 failed, 2 usage, 3 the gate refused, 4 another run holds the lock.

@@ -110,7 +110,6 @@ def run_nightly(configured: Any, hospital: Path, vocabulary: Path) -> str:
     from etl.pipeline.runs import load_run
     from etl.services import airflow_runs
 
-    airflow_runs.unpause(configured, DAG_ID)
     dag_run = airflow_runs.trigger(
         configured, DAG_ID, {"input_folder": str(hospital), "vocabulary_folder": str(vocabulary)}
     )

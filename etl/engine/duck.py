@@ -1,6 +1,6 @@
 """DuckDB connections and the model runner: one SELECT over Parquet in, one Parquet out."""
 
-import os
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +13,9 @@ from etl.engine.dependencies import inputs_of
 from etl.engine.template import render
 from etl.errors import CdmflowError
 
-# ZSTD level 1: a fifth of the bytes for about 5 % more time than uncompressed.
-PARQUET = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
+# Files of a run live days: Snappy takes 1.7 s CPU to write 2 million events and 0.9 s to read them, ZSTD level 1 2.6 s and
+# 1.4 s for a quarter less bytes (67 MB and 51 MB).
+PARQUET = "FORMAT parquet, COMPRESSION snappy"
 
 DUCKDB_TYPES = {"timestamp": "TIMESTAMP", "date": "DATE", "integer": "INTEGER", "bigint": "BIGINT", "text": "VARCHAR"}
 
@@ -73,7 +74,7 @@ def write_parquet(con: duckdb.DuckDBPyConnection, select: str, output: Path) -> 
     A kill leaves at most a `.part` file that nobody reads. Order of rows is not kept: nothing may depend on it.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
-    beside = output.with_name(f".{output.name}.{os.getpid()}.part")
+    beside = output.with_name(f".{output.name}.{secrets.token_hex(4)}.part")
     try:
         row = con.execute(f"COPY ({select}) TO {quote_path(beside)} ({PARQUET})").fetchone()
         beside.replace(output)

@@ -232,8 +232,9 @@ def relations(run: Run) -> dict[str, Sequence[Path]]:
     known = models(run.source)
     for model in known.values():
         found[model.name] = model.outputs(run.folder)
+    wanted = frozenset[str]().union(*(model.inputs for model in known.values()))
     for name, columns in _declared():
-        if name not in known:
+        if name in wanted and name not in known:
             found[name] = [_empty(run, name, columns)]
     return found
 

@@ -74,7 +74,12 @@ def _shown(rows: int | None) -> str:
 
 
 def _remember(run_id: str, result: StepResult) -> None:
-    values = {"rows_in": result.rows_in, "rows_out": result.rows_out, "seconds": result.seconds}
+    values = {
+        "rows_in": result.rows_in,
+        "rows_out": result.rows_out,
+        "seconds": result.seconds,
+        "message": result.message,
+    }
     statement = insert(state.run_step).values(run_id=run_id, step=result.step, **values)
     with engine(database(settings())).begin() as con:
         con.execute(statement.on_conflict_do_update(index_elements=["run_id", "step"], set_=values))

@@ -25,8 +25,8 @@ class Check:
 
     @property
     def check_id(self) -> str:
-        """Stable across runs: `condition_occurrence.required.person_id`."""
-        return ".".join(part for part in (self.table, self.check_type, self.column) if part)
+        """Stable across runs: `condition_occurrence.required.person_id`, `accounting.synthea.patients`."""
+        return ".".join(part for part in dict.fromkeys((self.table, self.check_type, self.column)) if part)
 
 
 @dataclass(frozen=True)

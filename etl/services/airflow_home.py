@@ -108,7 +108,6 @@ def _options(
         },
         "dag_processor": {
             "refresh_interval": "10",
-            "min_file_process_interval": "10",
             "bundle_refresh_check_interval": "2",
             "parsing_processes": "1",
         },

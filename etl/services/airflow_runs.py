@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
 from etl.config import Settings
 from etl.errors import CdmflowError
@@ -39,32 +40,47 @@ class RunState:
         return self.state in FINAL
 
 
-def trigger(
-    settings: Settings, dag_id: str, conf: Mapping[str, object] | None = None, *, logical_date: datetime | None = None
-) -> str:
-    """Queues a run with these params; its dag_run_id. Waits for a DAG that Airflow has not yet read.
+def trigger(settings: Settings, dag_id: str, conf: Mapping[str, object] | None = None) -> str:
+    """Queues a run with these params and unpauses the DAG; the run's dag_run_id.
 
-    A logical date makes it the run of that night: the schedule does not repeat it. Errors: CdmflowError.
+    Airflow runs a paused DAG's overdue night as soon as it is unpaused; the triggered run takes that night's place,
+    so that the same files are not loaded twice in a row. Waits for a DAG that Airflow has not yet read.
     """
     client = airflow_api.log_in(settings)
-    wait_for_dag(settings, client, dag_id)
-    body = {"conf": dict(conf or {}), "logical_date": logical_date.isoformat() if logical_date else None}
-    return str(client.post(f"/api/v2/dags/{quoted(dag_id)}/dagRuns", body)["dag_run_id"])
+    known = wait_for_dag(settings, client, dag_id)
+    path = f"/api/v2/dags/{quoted(dag_id)}"
+    body = {"conf": dict(conf or {}), **_overdue_night(known)}
+    run_id = str(client.post(f"{path}/dagRuns", body)["dag_run_id"])
+    if known["is_paused"]:
+        client.patch(path, {"is_paused": False})
+    return run_id
+
+
+def _overdue_night(known: Mapping[str, Any]) -> dict[str, object]:
+    due = known.get("next_dagrun_run_after")
+    if known["is_paused"] and due and datetime.fromisoformat(due) <= datetime.now(UTC):
+        return {
+            "logical_date": known["next_dagrun_logical_date"],
+            "data_interval_start": known["next_dagrun_data_interval_start"],
+            "data_interval_end": known["next_dagrun_data_interval_end"],
+        }
+    return {"logical_date": None}
 
 
 def unpause(settings: Settings, dag_id: str) -> None:
+    """Lets the schedule run; an overdue night runs at once."""
     client = airflow_api.log_in(settings)
     wait_for_dag(settings, client, dag_id)
     client.patch(f"/api/v2/dags/{quoted(dag_id)}", {"is_paused": False})
 
 
-def wait_for_dag(settings: Settings, client: Client, dag_id: str) -> None:
-    """Until Airflow has read the DAG. Errors: CdmflowError with the import errors of its folder."""
+def wait_for_dag(settings: Settings, client: Client, dag_id: str) -> dict[str, Any]:
+    """The DAG as the API tells it, once Airflow has read it. Errors: CdmflowError with the import errors of its folder."""
     deadline = time.monotonic() + DAG_TIMEOUT_S
     while True:
         try:
-            client.get(f"/api/v2/dags/{quoted(dag_id)}")
-            return
+            known: dict[str, Any] = client.get(f"/api/v2/dags/{quoted(dag_id)}")
+            return known
         except ApiError as error:
             if error.status != 404:
                 raise

@@ -55,6 +55,7 @@ run_step = Table(
     Column("rows_in", BigInteger),
     Column("rows_out", BigInteger),
     Column("seconds", Float, nullable=False),
+    Column("message", Text, nullable=False, server_default=""),
     _now("ended_at"),
 )
 

@@ -22,7 +22,7 @@ SECRET = "s3cret/with:signs@"
 @pytest.fixture(scope="module")
 def hospital_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The superuser's URL of a bare server: no account, database or schema of ours in it."""
-    import conftest
+    import homes as conftest
 
     folder = conftest.make_home()
     server_folder = folder / "server"

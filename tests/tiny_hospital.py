@@ -1,0 +1,116 @@
+"""A hospital of three patients in Synthea's layout, small enough to be read, for whole runs."""
+
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy
+
+from etl.config import settings
+from etl.demo import demo_vocabulary_folder
+from etl.land import load_contract
+from etl.pipeline.account import TableAccount, table_accounts
+from etl.pipeline.execute import run_steps
+from etl.pipeline.runs import Run, database, engine, load_run, open_run
+
+Rows = list[dict[str, str]]
+
+TABLES: dict[str, Rows] = {
+    "patients": [
+        {"Id": "p1", "BIRTHDATE": "1960-03-01", "RACE": "white", "ETHNICITY": "nonhispanic", "GENDER": "F",
+         "FIRST": "Ada", "LAST": "One", "SSN": "999-11-1111", "ADDRESS": "1 First Street", "CITY": "Seoul",
+         "STATE": "Seoul", "ZIP": "03080"},
+        {"Id": "p2", "BIRTHDATE": "1950-07-15", "DEATHDATE": "2024-05-01", "RACE": "asian", "ETHNICITY": "nonhispanic",
+         "GENDER": "M", "FIRST": "Bo", "LAST": "Two", "SSN": "999-22-2222", "ADDRESS": "2 Second Street",
+         "CITY": "Busan", "STATE": "Busan", "ZIP": "48058"},
+        {"Id": "p3", "BIRTHDATE": "2001-12-31", "RACE": "other", "ETHNICITY": "hispanic", "GENDER": "F",
+         "FIRST": "Cy", "LAST": "Three", "SSN": "999-33-3333", "ADDRESS": "3 Third Street", "CITY": "Seoul",
+         "STATE": "Seoul", "ZIP": "03080"},
+    ],
+    "organizations": [{"Id": "o1", "NAME": "Hospital One", "CITY": "Seoul", "STATE": "Seoul", "ZIP": "03080"}],
+    "providers": [{"Id": "d1", "ORGANIZATION": "o1", "NAME": "Doc One", "GENDER": "F", "SPECIALITY": "UROLOGY"}],
+    "encounters": [
+        {"Id": "e1", "START": "2023-01-10T09:00:00Z", "STOP": "2023-01-10T09:30:00Z", "PATIENT": "p1",
+         "ENCOUNTERCLASS": "ambulatory"},
+        {"Id": "e2", "START": "2024-04-01T10:00:00Z", "STOP": "2024-04-03T10:00:00Z", "PATIENT": "p2",
+         "ENCOUNTERCLASS": "inpatient"},
+        {"Id": "e3", "START": "2024-06-01T08:00:00Z", "STOP": "2024-06-01T08:20:00Z", "PATIENT": "p3",
+         "ENCOUNTERCLASS": "wellness"},
+    ],
+    "conditions": [
+        {"START": "2023-01-10", "STOP": "", "PATIENT": "p1", "ENCOUNTER": "e1", "CODE": "44054006",
+         "DESCRIPTION": "Diabetes mellitus type 2 (disorder)"},
+        {"START": "2024-04-01", "STOP": "2024-04-03", "PATIENT": "p2", "ENCOUNTER": "e2", "CODE": "LOCAL-404",
+         "DESCRIPTION": "A code that nobody knows"},
+    ],
+    "observations": [
+        {"DATE": "2023-01-10T09:10:00Z", "PATIENT": "p1", "ENCOUNTER": "e1", "CATEGORY": "laboratory",
+         "CODE": "4548-4", "DESCRIPTION": "Hemoglobin A1c", "VALUE": "7.1", "UNITS": "%", "TYPE": "numeric"},
+    ],
+}  # fmt: skip
+
+
+def header(table: str) -> list[str]:
+    """All columns that the contract of Synthea names, the identifying ones that are never landed too."""
+    contract = load_contract(settings(), "synthea").tables[table]
+    return [column.name for column in contract.columns] + sorted(name.upper() for name in contract.pii)
+
+
+def write_tiny_hospital(folder: Path, changes: dict[str, Rows] | None = None) -> Path:
+    """Write the hospital's files; `changes` replaces whole tables. Encounters are at o1, with d1, for 100 dollars."""
+    folder.mkdir(parents=True, exist_ok=True)
+    money = {"BASE_ENCOUNTER_COST": "100", "TOTAL_CLAIM_COST": "100", "PAYER_COVERAGE": "80"}
+    for table, rows in (TABLES | (changes or {})).items():
+        defaults = {"ORGANIZATION": "o1", "PROVIDER": "d1", **money} if table == "encounters" else {}
+        with (folder / f"{table}.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, header(table), restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(defaults | row for row in rows)
+    return folder
+
+
+@dataclass(frozen=True)
+class Hospital:
+    """A home with its own PostgreSQL, to run real pipelines in."""
+
+    home: Path
+
+    def run(self, folder: Path, vocabulary: Path | None = None, *, workers: int | None = None) -> Run:
+        run_id = open_run(
+            source="synthea", input_folder=str(folder), vocabulary_folder=str(vocabulary or demo_vocabulary_folder())
+        )
+        run_steps(run_id, workers=workers)
+        return load_run(run_id)
+
+    @property
+    def engine(self) -> sqlalchemy.Engine:
+        return engine(database(settings()))
+
+    def query(self, sql: str) -> list[Any]:
+        with self.engine.connect() as con:
+            return [tuple(row) for row in con.exec_driver_sql(sql)]
+
+    def release_tables(self, run: Run) -> dict[str, Any]:
+        [(tables,)] = self.query(f"SELECT tables FROM etl.release WHERE run_id = '{run.run_id}'")
+        return dict(tables)
+
+    def current_release(self) -> int | None:
+        [(newest,)] = self.query("SELECT max(release_id) FROM etl.release")
+        return newest  # type: ignore[no-any-return]
+
+    def ledger(self, run: Run) -> dict[str, TableAccount]:
+        return {account.table: account for account in table_accounts(self.engine, run)}
+
+
+@contextmanager
+def hospital_in(home: Path) -> Iterator[Hospital]:
+    """A home as this process's CDMFLOW_HOME."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("CDMFLOW_DATABASE_URL", "CDMFLOW_WORKERS", "CDMFLOW_MEMORY_LIMIT"):
+            patch.delenv(name, raising=False)
+        patch.setenv("CDMFLOW_HOME", str(home))
+        yield Hospital(home)
