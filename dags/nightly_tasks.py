@@ -18,20 +18,20 @@ class DatabaseAway(AirflowException):
 @task
 def open_run(source: str) -> dict[str, str | None]:
     """Record the run; its id is Airflow's with the source before it, so every task knows it."""
-    from etl import pipeline
+    from etl.pipeline import runs
 
     context = get_current_context()
     chosen = resolve(source, context["run_id"], context["params"], partition_key(context))
-    return {"run_id": calling(lambda: pipeline.open_run(**chosen)), "business_date": chosen["business_date"]}
+    return {"run_id": calling(lambda: runs.open_run(**chosen)), "business_date": chosen["business_date"]}
 
 
 @task
 def run_step(source: str, step: str) -> dict[str, int | None]:
     """Run one step of the pipeline: rows in and rows out."""
-    from etl import pipeline
+    from etl.pipeline import tasks
 
     run_id = pipeline_run_id(source, get_current_context()["run_id"])
-    result = calling(lambda: pipeline.run_step(run_id, step))
+    result = calling(lambda: tasks.run_step(run_id, step))
     print(f"rows in: {result.rows_in}, rows out: {result.rows_out}, seconds: {result.seconds:.2f}. {result.message}")
     return {"rows_in": result.rows_in, "rows_out": result.rows_out}
 
@@ -39,14 +39,14 @@ def run_step(source: str, step: str) -> dict[str, int | None]:
 @task
 def close_run(source: str) -> dict[str, str | bool]:
     """End the run, as failed if any of its tasks failed. It succeeds itself: the tasks decide over the DAG run."""
-    from etl import pipeline
+    from etl.pipeline import runs
 
     context = get_current_context()
     dag_id, dag_run_id = context["dag"].dag_id, context["run_id"]
     states = context["ti"].get_task_states(dag_id=dag_id, run_ids=[dag_run_id])[dag_run_id]
     failed = any(state in ("failed", "upstream_failed") for state in states.values())
     run_id = pipeline_run_id(source, dag_run_id)
-    calling(lambda: pipeline.close_run(run_id, failed=failed))
+    calling(lambda: runs.close_run(run_id, failed=failed))
     return {"run_id": run_id, "failed": failed}
 
 
@@ -59,9 +59,7 @@ def partition_key(context: Mapping[str, Any]) -> str | None:
     return getattr(context["dag_run"], "partition_key", None)
 
 
-def resolve(
-    source: str, dag_run_id: str, params: Mapping[str, Any], key: str | None = None
-) -> dict[str, Any]:
+def resolve(source: str, dag_run_id: str, params: Mapping[str, Any], key: str | None = None) -> dict[str, Any]:
     """The arguments of `etl.pipeline.open_run` for a scheduled, backfilled or manual run.
 
     The business date is the partition key, else the param, else None: the newest date in the files. Neither the clock
