@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from etl import land, state, vocabulary
 from etl.config import settings
-from etl.engine import count_rows, run_model
+from etl.engine import connection, count_rows, run_model
 from etl.errors import CdmflowError
 from etl.log import get_logger
 from etl.pipeline import account
@@ -48,7 +48,7 @@ class StepResult:
 Outcome = tuple[int | None, int | None, str]
 
 
-def run_step(run_id: str, step: str, *, threads: int | None = None) -> StepResult:
+def run_step(run_id: str, step: str) -> StepResult:
     """Run one step of a run and record it. Doing it again writes the same outputs again.
 
     Raises CdmflowError (bad data: no retry helps), GateRefused, or DatabaseUnavailable (a retry may help).
@@ -59,7 +59,7 @@ def run_step(run_id: str, step: str, *, threads: int | None = None) -> StepResul
         raise CdmflowError(f"There is no step {step}.", todo=f"Steps: {', '.join(s.name for s in steps(run.source))}.")
     started = time.monotonic()
     work = WORK.get(step)
-    rows_in, rows_out, message = work(run) if work else run_models(run, chosen, threads)
+    rows_in, rows_out, message = work(run) if work else run_models(run, chosen)
     result = StepResult(step, rows_in, rows_out, time.monotonic() - started, message)
     _remember(run_id, result)
     log.info(
@@ -85,7 +85,7 @@ def _remember(run_id: str, result: StepResult) -> None:
         con.execute(statement.on_conflict_do_update(index_elements=["run_id", "step"], set_=values))
 
 
-def run_models(run: Run, step: Step, threads: int | None = None) -> Outcome:
+def run_models(run: Run, step: Step) -> Outcome:
     """Run the SQL files of a step, each after those it reads."""
     known, readable = models(run.source), relations(run)
     if any("run.parameter" in known[name].inputs for name in step.models):
@@ -93,22 +93,23 @@ def run_models(run: Run, step: Step, threads: int | None = None) -> Outcome:
     variables = {"concept": vocabulary.variables(), "part": part_numbers()}
     rows_in = rows_out = 0
     said = []
-    for name in step.models:
-        model = known[name]
-        rows_in += sum(count_rows(readable[wanted]) for wanted in model.inputs if not wanted.startswith("vocabulary."))
-        written = sum(
-            run_model(
-                file.read_text(encoding="utf-8"),
-                readable,
-                output,
-                columns=model.columns,
-                variables=variables,
-                threads=threads,
+    with connection() as con:
+        for name in step.models:
+            model = known[name]
+            rows_in += sum(count_rows(readable[read]) for read in model.inputs if not read.startswith("vocabulary."))
+            written = sum(
+                run_model(
+                    file.read_text(encoding="utf-8"),
+                    readable,
+                    output,
+                    columns=model.columns,
+                    variables=variables,
+                    con=con,
+                )
+                for file, output in zip(model.files, model.outputs(run.folder), strict=True)
             )
-            for file, output in zip(model.files, model.outputs(run.folder), strict=True)
-        )
-        rows_out += written
-        said.append(f"{name.split('.')[1]} {written:,}")
+            rows_out += written
+            said.append(f"{name.split('.')[1]} {written:,}")
     if step.name == "account":
         said = [account.settle(run, engine(database(settings())))]
     return rows_in, rows_out, ", ".join(said)

@@ -21,19 +21,21 @@ from etl.quality.verdict import Threshold, judge
 
 logger = get_logger(__name__)
 
+# Two threads that import parts of Great Expectations at once deadlock in its circular imports, and its context is one per
+# process: one thread at a time.
+_ONE_AT_A_TIME = threading.RLock()
+
 
 def warm_up() -> threading.Thread:
-    """Import Great Expectations in the background while earlier stages run; nothing has to wait for the thread.
-
-    A later import of the same modules waits for the running one by itself.
-    """
+    """Import Great Expectations in the background while earlier stages run; the gates wait for it by themselves."""
     thread = threading.Thread(target=_import_gx, name="great-expectations", daemon=True)
     thread.start()
     return thread
 
 
 def _import_gx() -> None:
-    from etl.quality.gx import candidate, landing, report
+    with _ONE_AT_A_TIME:
+        from etl.quality.gx import candidate, landing, report
 
     logger.debug("imported %s, %s, %s", candidate.__name__, landing.__name__, report.__name__)
 
@@ -46,6 +48,13 @@ def gate_candidate(
     `results` are those of `compute_candidate`; `suites` are by default the files of expectations/cdm. A refusal is an
     answer (`passed` false, with `reasons`), not an error. Counts only, in the answer and in every file.
     """
+    with _ONE_AT_A_TIME:
+        return _gate_candidate(results, report_dir, suites)
+
+
+def _gate_candidate(
+    results: Sequence[CheckResult], report_dir: Path, suites: Mapping[str, Sequence[Check]] | None
+) -> GateResult:
     from etl.quality.gx.candidate import validate_candidate
 
     began = time.perf_counter()
@@ -69,6 +78,11 @@ def gate_landing(settings: Settings, tables: Sequence[LandedTable], report_dir: 
     Great Expectations' own expectations, run on the Parquet through DuckDB: row count, columns, required columns,
     unique keys, source_row_id contiguous from `first_source_row_id`.
     """
+    with _ONE_AT_A_TIME:
+        return _gate_landing(settings, tables, report_dir)
+
+
+def _gate_landing(settings: Settings, tables: Sequence[LandedTable], report_dir: Path) -> GateResult:
     from etl.quality.gx.landing import ask_landing, validate_landing
 
     began = time.perf_counter()
