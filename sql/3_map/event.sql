@@ -1,4 +1,4 @@
--- one row per recorded event and standard concept that its code means, with the CDM's ids; the tables only choose theirs
+-- one row per recorded event and standard concept that its code means, with the CDM's ids; the tables choose theirs
 -- keeps:    events without a standard concept, as concept 0, in the table of their origin
 -- keeps:    the visit only if it is the same person's; the visit's provider where the event names none
 -- keeps:    an end before the start as unknown

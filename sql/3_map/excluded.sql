@@ -1,4 +1,4 @@
--- one row per source row (and part) that does not reach the CDM, with the rule that says why; the first rule that holds:
+-- one row per source row (and part) that does not reach the CDM, with the first rule that holds:
 --   person_unknown             the source has no such person
 --   person_without_birth_year  the person cannot be in the CDM, so neither can what belongs to him
 --   no_start_date, no_code     the CDM cannot date the record, or there is nothing to map

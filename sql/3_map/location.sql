@@ -29,7 +29,8 @@ place AS (
 
 SELECT
     place.location_key,
-    cast(min(place.row_id) OVER (PARTITION BY place.city, place.state, place.zip, place.county) AS bigint) AS location_id,
+    cast(min(place.row_id) OVER (PARTITION BY place.city, place.state, place.zip, place.county) AS bigint)
+        AS location_id,
     place.city,
     place.state,
     place.zip,

@@ -17,7 +17,9 @@ SELECT
         ) AS date
     ) AS end_date,
     cast(
-        CASE WHEN visit.end_datetime IS NOT NULL THEN greatest(visit.end_datetime, visit.start_datetime) END AS timestamp
+        CASE
+            WHEN visit.end_datetime IS NOT NULL THEN greatest(visit.end_datetime, visit.start_datetime)
+        END AS timestamp
     ) AS end_datetime,
     visit.type_concept_id,
     provider.provider_id,

@@ -1,4 +1,4 @@
--- one row per key by which records name their visit: a visit's own, or a visit detail's; so records find both ids in one join
+-- one row per key by which records name their visit: a visit's own, or a visit detail's. One join finds both ids.
 -- keeps:    a key that visit and detail share, once, with both ids
 SELECT
     visit.visit_key,

@@ -18,7 +18,8 @@ SELECT
             WHEN '=' THEN {{ concept.operator_equal }}
             WHEN '>=' THEN {{ concept.operator_greater_or_equal }}
             WHEN '>' THEN {{ concept.operator_greater }}
-        END AS integer) AS operator_concept_id,
+        END AS integer
+    ) AS operator_concept_id,
     cast(event.value_number AS double) AS value_as_number,
     cast(event.value_as_concept_id AS integer) AS value_as_concept_id,
     cast(event.unit_concept_id AS integer) AS unit_concept_id,

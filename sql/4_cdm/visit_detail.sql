@@ -21,7 +21,8 @@ SELECT
     cast(
         lag(detail.visit_detail_id) OVER (
             PARTITION BY detail.person_id ORDER BY detail.start_datetime, detail.visit_detail_id
-        ) AS bigint) AS preceding_visit_detail_id,
+        ) AS bigint
+    ) AS preceding_visit_detail_id,
     cast(NULL AS bigint) AS parent_visit_detail_id,
     cast(detail.visit_occurrence_id AS bigint) AS visit_occurrence_id
 FROM map.visit_detail AS detail

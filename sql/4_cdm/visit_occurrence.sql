@@ -21,5 +21,6 @@ SELECT
     cast(
         lag(visit.visit_occurrence_id) OVER (
             PARTITION BY visit.person_id ORDER BY visit.start_datetime, visit.visit_occurrence_id
-        ) AS bigint) AS preceding_visit_occurrence_id
+        ) AS bigint
+    ) AS preceding_visit_occurrence_id
 FROM map.visit AS visit

@@ -1,7 +1,7 @@
 -- one row per person, ingredient, unit, daily dose and uninterrupted time: exposures at most 30 days apart are one era
--- keeps:    strengths per unit of form (amount), times quantity over days of supply where both are known; where they are
---           not (Synthea), one unit a day is assumed
--- excludes: strengths per volume (numerator), since the source does not say how much is given, and drugs without strength
+-- keeps:    strengths per unit of form (amount), times quantity over days of supply where both are known; else
+--           (Synthea) one unit a day is assumed
+-- excludes: drugs without strength, and strengths per volume (numerator): how much is given is not known
 WITH exposure AS (
     SELECT
         drug.person_id,

@@ -1,7 +1,7 @@
 -- one row per source table, kind and detail: the ledger of the landed rows, which must add up
 --   landed       rows of the table in this run
 --   used         rows that a CDM row's id decodes to, or a person; detail 'supports': rows that went into a used row
---   excluded     rows that are not used, by rule (map.excluded, and supports_nothing); the rule first by name if several
+--   excluded     rows that are not used, by rule (map.excluded, supports_nothing); of several the first by name
 --   unaccounted  rows that nothing explains: must be 0, and is always there to say so
 --   cdm          rows of a CDM table (detail) that come from this table; not part of the sum
 --   not_landed   CDM rows whose id decodes to no landed row: must not be there

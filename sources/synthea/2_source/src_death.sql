@@ -1,5 +1,6 @@
 -- one row per patient with a date of death in patients.csv
--- keeps:    DEATHDATE as the date; the cause is the reason of the encounter that certifies the death (the first, if several)
+-- keeps:    DEATHDATE as the date; the cause is the reason of the encounter that certifies the death, the first if
+--           there are several
 -- note:     that encounter is often days later than the death, so its own date is not used
 WITH certificate AS (
     SELECT

@@ -11,11 +11,11 @@ SELECT
     cast('observation' AS varchar) AS origin_table,
     cast({{ concept.ehr }} AS integer) AS type_concept_id,
     cast(CASE
-            WHEN upper(allergy.system) LIKE '%RXNORM%' THEN 'RxNorm'
-            WHEN upper(allergy.system) LIKE '%SNOMED%' THEN 'SNOMED'
-            WHEN regexp_matches(allergy.code, '^[0-9]{3,15}[01]0[0-9]$') THEN 'SNOMED'
-            ELSE 'RxNorm'
-        END AS varchar) AS source_vocabulary,
+        WHEN upper(allergy.system) LIKE '%RXNORM%' THEN 'RxNorm'
+        WHEN upper(allergy.system) LIKE '%SNOMED%' THEN 'SNOMED'
+        WHEN regexp_matches(allergy.code, '^[0-9]{3,15}[01]0[0-9]$') THEN 'SNOMED'
+        ELSE 'RxNorm'
+    END AS varchar) AS source_vocabulary,
     cast(allergy.code AS varchar) AS source_code,
     cast(allergy.start AS timestamp) AS start_datetime,
     cast(allergy.stop AS timestamp) AS end_datetime,

@@ -9,7 +9,8 @@ SELECT
     cast(NULL AS varchar) AS provider_key,
     cast('condition_occurrence' AS varchar) AS origin_table,
     cast({{ concept.ehr }} AS integer) AS type_concept_id,
-    cast(CASE WHEN upper(condition.system) LIKE '%ICD%' THEN 'ICD10CM' ELSE 'SNOMED' END AS varchar) AS source_vocabulary,
+    cast(CASE WHEN upper(condition.system) LIKE '%ICD%' THEN 'ICD10CM' ELSE 'SNOMED' END AS varchar)
+        AS source_vocabulary,
     cast(condition.code AS varchar) AS source_code,
     cast(condition.start AS timestamp) AS start_datetime,
     cast(condition.stop AS timestamp) AS end_datetime,

@@ -9,18 +9,18 @@ SELECT
     cast(NULL AS varchar) AS provider_key,
     cast(CASE WHEN observation.type = 'numeric' THEN 'measurement' ELSE 'observation' END AS varchar) AS origin_table,
     cast(CASE
-            WHEN observation.category = 'laboratory' THEN {{ concept.lab }}
-            WHEN observation.category = 'survey' THEN {{ concept.patient_filled_survey }}
-            ELSE {{ concept.ehr }}
-        END AS integer) AS type_concept_id,
+        WHEN observation.category = 'laboratory' THEN {{ concept.lab }}
+        WHEN observation.category = 'survey' THEN {{ concept.patient_filled_survey }}
+        ELSE {{ concept.ehr }}
+    END AS integer) AS type_concept_id,
     cast('LOINC' AS varchar) AS source_vocabulary,
     cast(observation.code AS varchar) AS source_code,
     cast(observation.date AS timestamp) AS start_datetime,
     cast(NULL AS timestamp) AS end_datetime,
     cast(CASE
-            WHEN observation.type = 'numeric' AND regexp_matches(observation.value, '^[-+]?[0-9]{1,15}([.][0-9]*)?$')
-                THEN cast(observation.value AS decimal(28, 10))
-        END AS double) AS value_number,
+        WHEN observation.type = 'numeric' AND regexp_matches(observation.value, '^[-+]?[0-9]{1,15}([.][0-9]*)?$')
+            THEN cast(observation.value AS decimal(28, 10))
+    END AS double) AS value_number,
     cast(observation.value AS varchar) AS value_text,
     cast(NULL AS varchar) AS value_vocabulary,
     cast(NULL AS varchar) AS value_code,

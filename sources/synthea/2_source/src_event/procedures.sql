@@ -8,7 +8,8 @@ SELECT
     cast(NULL AS varchar) AS provider_key,
     cast('procedure_occurrence' AS varchar) AS origin_table,
     cast({{ concept.ehr }} AS integer) AS type_concept_id,
-    cast(CASE WHEN upper(procedure.system) LIKE '%ICD%' THEN 'ICD10PCS' ELSE 'SNOMED' END AS varchar) AS source_vocabulary,
+    cast(CASE WHEN upper(procedure.system) LIKE '%ICD%' THEN 'ICD10PCS' ELSE 'SNOMED' END AS varchar)
+        AS source_vocabulary,
     cast(procedure.code AS varchar) AS source_code,
     cast(procedure.start AS timestamp) AS start_datetime,
     cast(procedure.stop AS timestamp) AS end_datetime,
