@@ -33,10 +33,10 @@ def pattern(column: SourceColumn) -> str | None:
     return f"[+-]?[0-9]{{1,{max(before_point, 1)}}}([.][0-9]{{0,30}})?"
 
 
-def read_text(path: Path, header: Header, table: SourceTable) -> str:
+def read_text(path: Path, header: Header, table: SourceTable, told: int) -> str:
     """A FROM text: the contract's columns as text under their lower-case names; those the file lacks are NULL.
 
-    Records with too few or too many fields are left out (and told in `reject_errors`), empty fields are NULL.
+    Records with too few or too many fields are left out, and `told` of them in `reject_errors`; empty fields are NULL.
     """
     columns = ", ".join(f"'c{position}': 'VARCHAR'" for position in range(header.fields))
     chosen = ", ".join(
@@ -47,7 +47,7 @@ def read_text(path: Path, header: Header, table: SourceTable) -> str:
     )
     return (
         f"(SELECT {chosen} FROM read_csv({quote_path(path)}, auto_detect = false, header = true, delim = ',', "
-        f"quote = '\"', escape = '\"', columns = {{{columns}}}, store_rejects = true, rejects_limit = 1))"
+        f"quote = '\"', escape = '\"', columns = {{{columns}}}, store_rejects = true, rejects_limit = {told}))"
     )
 
 
