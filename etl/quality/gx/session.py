@@ -73,8 +73,8 @@ def strip(result: ExpectationSuiteValidationResult) -> None:
         evr.result = {key: evr.result[key] for key in KEPT if key in evr.result and not raised}
         evr.exception_info = {
             "raised_exception": raised,
-            "exception_message": "It could not be evaluated." if raised else None,
-            "exception_traceback": None,
+            "exception_message": "it could not be evaluated" if raised else None,
+            "exception_traceback": "" if raised else None,
         }
         evr.meta = {}
 
