@@ -33,7 +33,9 @@ def steps_progress(total: int) -> Iterator[StepProgress]:
                 bars.advance(bar)
                 mark = "[green]✓[/green]" if state == "done" else "[red]✗[/red]"
                 seconds = f"{result.seconds:6.1f} s  {result.message}" if result else ""
-                bars.console.print(f"{mark} {step.group:<10} {step.name:<22} {seconds}", highlight=False)
+                bars.console.print(
+                    f"{mark} {step.group:<10} {step.name:<22} {seconds}", highlight=False, soft_wrap=True
+                )
             bars.update(bar, description=", ".join(active) or "run")
 
         yield tell

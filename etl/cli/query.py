@@ -11,6 +11,7 @@ from etl.cli import out
 from etl.errors import CdmflowError
 
 MAX_SHOWN = 200
+READS = ("select", "with", "values", "table")  # a server-side cursor takes these, in bounded memory
 
 
 def sql(
@@ -27,7 +28,8 @@ def sql(
     engine = sqlalchemy.create_engine(database(settings()).reader_url, hide_parameters=True)
     try:
         with engine.connect() as con:
-            result = con.execution_options(stream_results=True).exec_driver_sql(query.replace("%", "%%"))
+            streams = query.lstrip("( \n\t").lower().startswith(READS)
+            result = con.execution_options(stream_results=streams).exec_driver_sql(query.replace("%", "%%"))
             if not result.returns_rows:
                 raise CdmflowError("This statement returns no rows.", todo="Write one SELECT.")
             names = list(result.keys())

@@ -21,8 +21,8 @@ from etl.quality.verdict import Threshold, judge
 
 logger = get_logger(__name__)
 
-# Two threads that import parts of Great Expectations at once deadlock in its circular imports, and its context is one per
-# process: one thread at a time.
+# Two threads that import parts of Great Expectations at once deadlock in its circular imports, and its context is one
+# per process: one thread at a time.
 _ONE_AT_A_TIME = threading.RLock()
 
 
