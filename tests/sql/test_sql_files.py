@@ -148,17 +148,14 @@ def run_case(sql_file: Path, given: dict[str, Rows], folder: Path) -> list[dict[
     sql_text = sql_file.read_text(encoding="utf-8")
     wanted = inputs_of(sql_text)
     assert set(given) <= wanted, f"{sql_file.name} does not read {', '.join(sorted(set(given) - wanted))}"
-    inputs = {}
+    inputs: dict[str, list[Path]] = {}
+    output = folder / "output.parquet"
     with connection(threads=1) as con:
         for name in sorted(wanted):
             default: Rows = [PARAMETER] if name == "run.parameter" else []
             inputs[name] = [folder / f"{name}.parquet"]
             write_parquet(con, as_select(name, given.get(name, default)), inputs[name][0])
-    output = folder / "output.parquet"
-    run_model(
-        sql_text, inputs, output, columns=declared(sql_file), variables=all_variables(), threads=1, memory_limit="1GB"
-    )
-    with connection(threads=1) as con:
+        run_model(sql_text, inputs, output, columns=declared(sql_file), variables=all_variables(), con=con)
         found = con.execute(f"SELECT * FROM {relation([output])}")
         names = [column[0] for column in found.description]
         return [dict(zip(names, map(comparable, row), strict=True)) for row in found.fetchall()]

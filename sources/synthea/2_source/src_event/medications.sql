@@ -24,7 +24,8 @@ SELECT
     cast(NULL AS double) AS range_high,
     cast(NULL AS double) AS quantity,
     cast(NULL AS integer) AS days_supply,
-    cast(CASE WHEN medication.dispenses IS NOT NULL THEN greatest(medication.dispenses - 1, 0) END AS integer) AS refills,
+    cast(CASE WHEN medication.dispenses IS NOT NULL THEN greatest(medication.dispenses - 1, 0) END AS integer)
+        AS refills,
     cast(NULL AS varchar) AS sig,
     cast(NULL AS varchar) AS route_vocabulary,
     cast(NULL AS varchar) AS route_code,
