@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
+from typer.exceptions import TyperException
 
 from etl.errors import CdmflowError
 
@@ -104,13 +105,20 @@ def fail(error: CdmflowError) -> int:
     return error.exit_code
 
 
+def print_usage_error(error: TyperException) -> None:
+    """Typer's own message: what is wrong with the words of the command, and how it is used."""
+    show = getattr(error, "show", None)
+    if show is not None:
+        show()
+    else:
+        err.print(str(error), markup=False)
+
+
 def unexpected(error: Exception) -> int:
     """Usage errors of the command line are shown as they are; anything else is told by its class only."""
-    from click.exceptions import ClickException
-
-    if isinstance(error, ClickException):
-        error.show()
-        return error.exit_code
+    if isinstance(error, TyperException):
+        print_usage_error(error)
+        return int(getattr(error, "exit_code", 2))
     if debug_mode:
         err.print_exception(show_locals=False)
     err.print(f"An unexpected {type(error).__name__} ended the command.", style="bold red")
