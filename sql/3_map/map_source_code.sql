@@ -128,7 +128,10 @@ SELECT
     cast(
         row_number() OVER (
             PARTITION BY routed.source_vocabulary, routed.source_code
-            ORDER BY routed.target_concept_id NULLS LAST, answer.concept_id_2 NULLS LAST
+            ORDER BY
+                routed.target_concept_id NULLS LAST,
+                answer.concept_id_2 NULLS LAST,
+                routed.source_concept_id NULLS LAST
         ) - 1 AS integer
     ) AS target_no,
     cast(coalesce(routed.source_concept_id, 0) AS integer) AS source_concept_id,
