@@ -22,7 +22,8 @@ SHARED_MEMORY_MIN_BYTES = 1 << 30
 LOG_MAX_BYTES = 20 << 20
 
 # 2 cores and 24 GiB are shared with DuckDB and Airflow.
-# wal_level=minimal lets COPY into a table created in the same transaction, and index builds, skip the WAL.
+# wal_level=minimal lets COPY into a table created in the same transaction, and index builds, skip the WAL: a million
+# rows (70 MB) then write none instead of 87 MB, and their key and two indexes take 2.9 s instead of 6.1 s (busy).
 # The log must hold no patient value: no statements, no parameters, no ERROR texts (they quote values), no DETAIL.
 CONFIGURATION = """\
 listen_addresses = '127.0.0.1'

@@ -1,5 +1,6 @@
 """CDMFLOW_DATABASE_URL: a second server stands for the hospital's real one, which knows nothing of cdmflow."""
 
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from homes import make_home
 from sqlalchemy.engine import make_url
 
 from etl.config import Settings
@@ -22,9 +24,7 @@ SECRET = "s3cret/with:signs@"
 @pytest.fixture(scope="module")
 def hospital_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The superuser's URL of a bare server: no account, database or schema of ours in it."""
-    import homes as conftest
-
-    folder = conftest.make_home()
+    folder = make_home()
     server_folder = folder / "server"
     server_folder.mkdir(mode=0o711)
     place = find_place(server_folder)
@@ -34,7 +34,7 @@ def hospital_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield embedded_url(port, cluster.SUPERUSER, SECRET, "postgres")
     finally:
         cluster.stop(place)
-        conftest.shutil.rmtree(folder)
+        shutil.rmtree(folder)
 
 
 @pytest.fixture
