@@ -96,7 +96,8 @@ def hospital() -> Cdm:
         "measurement": [
             {
                 "measurement_id": 900, "person_id": 2, "measurement_concept_id": ABSENT,
-                "measurement_date": "2019-01-01", "measurement_type_concept_id": EHR, "unit_concept_id": KILOGRAM, "value_as_number": 70.5,
+                "measurement_date": "2019-01-01", "measurement_type_concept_id": EHR,
+                "unit_concept_id": KILOGRAM, "value_as_number": 70.5,
             }
         ],
     }  # fmt: skip

@@ -1,5 +1,7 @@
 """The landing gate: Great Expectations' own expectations on landed Parquet, each broken once."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -120,6 +122,22 @@ def test_without_our_engine_great_expectations_loses_an_in_memory_duckdb(tmp_pat
             return engine.execute_query(sqlalchemy.text("SELECT n FROM t")).fetchall() == [(1,)]
         except sqlalchemy.exc.ProgrammingError:
             return False
+        finally:
+            pool.dialect._type_memos.clear()
 
     assert not alive(SqlAlchemyExecutionEngine)
     assert alive(StayingConnectionEngine)
+
+
+def test_a_process_that_gated_ends_without_a_word_on_the_terminal(home: Path, tmp_path: Path, project: Path) -> None:
+    """Great Expectations, SQLAlchemy and DuckDB's binding together would write 43 lines about leaked references."""
+    table = landed(tmp_path, ROWS)
+    code = (
+        "import sys; from pathlib import Path; from etl.config import settings; from etl.quality import *\n"
+        "folder = Path(sys.argv[1]); path = folder / 'patients.parquet'\n"
+        "table = LandedTable('patients', path, ('id',), ('id',), 3, 41)\n"
+        "assert gate_landing(settings(), [table], folder / 'report').passed"
+    )
+    command = [sys.executable, "-c", code, str(table.path.parent)]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
