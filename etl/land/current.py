@@ -122,6 +122,8 @@ def current_select(table: SourceTable, batches: Sequence[str]) -> str:
     rows = " UNION ALL ".join(f"SELECT *, {number} AS batch_no FROM ({text})" for number, text in enumerate(batches))
     if table.change == "append" and not table.key:
         return f"SELECT {everything}, {ROW_ID} FROM ({rows})"
+    if table.key and table.change == "snapshot":
+        return _newest_snapshot(table, rows, batches[-1])
     if table.key:
         identity = ", ".join(quoted(name) for name in table.key)
         numbered = rows
@@ -137,4 +139,15 @@ def current_select(table: SourceTable, batches: Sequence[str]) -> str:
         f"SELECT *, min({ROW_ID}) OVER (PARTITION BY {identity}) AS first_row_id, "
         f"row_number() OVER (PARTITION BY {identity} ORDER BY batch_no DESC) AS newest FROM ({numbered}) "
         f"QUALIFY newest = 1) {only_newest}"
+    )
+
+
+def _newest_snapshot(table: SourceTable, rows: str, newest: str) -> str:
+    """The newest batch with first numbers: only the keys of the older batches are read (no window over their rows)."""
+    key = ", ".join(quoted(name) for name in table.key)
+    same_key = " AND ".join(f"newest.{quoted(name)} IS NOT DISTINCT FROM first.{quoted(name)}" for name in table.key)
+    columns = ", ".join(f"newest.{quoted(column.lower)}" for column in table.columns)
+    return (
+        f"SELECT {columns}, first.first_row_id AS {ROW_ID} FROM ({newest}) AS newest "
+        f"JOIN (SELECT {key}, min({ROW_ID}) AS first_row_id FROM ({rows}) GROUP BY {key}) AS first ON {same_key}"
     )

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from etl.land.records import CONTROL, QUOTES, TOO_FEW, TOO_MANY, records, survey, write_well_formed
+from etl.land.records import CONTROL, QUOTES, TOO_FEW, TOO_MANY, records, survey, survey_lines, write_well_formed
 
 
 def read(tmp_path: Path, content: bytes, fields: int = 3) -> list[tuple[int, int, bytes, str | None]]:
@@ -61,3 +61,18 @@ def test_a_survey_counts_and_keeps_what_it_is_asked_for(tmp_path: Path) -> None:
     assert [(reject.record_no, reject.reason) for reject in found.rejects] == [(2, TOO_FEW), (4, TOO_FEW)]
     write_well_formed(path, 2, tmp_path / "clean.csv")
     assert (tmp_path / "clean.csv").read_bytes() == b"a,b\n1,2\n4,5\n7,8\n"
+
+
+def test_known_malformed_lines_give_the_same_answer_as_going_through_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "file.csv"
+    path.write_bytes(b"a,b\n1\n2,2\n3,3\n4\n5\n6,6\n7,7,7\n8,8\n")
+    wanted = {1: "first", 2: "second", 3: "third", 4: "last"}
+    slow = survey(path, 2, wanted, keep=9)
+    assert survey_lines(path, 2, wanted, [2, 5, 6, 8], slow.well_formed, keep=9) == slow
+    assert [reject.line_no for reject in slow.rejects] == list(range(2, 10))
+
+
+def test_a_line_wrongly_said_to_be_malformed_is_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "file.csv"
+    path.write_bytes(b"a,b\n1,1\n2\n")
+    assert survey_lines(path, 2, {}, [2], 1, keep=9) is None
