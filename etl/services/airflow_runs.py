@@ -75,7 +75,7 @@ def unpause(settings: Settings, dag_id: str) -> None:
 
 
 def wait_for_dag(settings: Settings, client: Client, dag_id: str) -> dict[str, Any]:
-    """The DAG as the API tells it, once Airflow has read it. Errors: CdmflowError with the import errors of its folder."""
+    """The DAG as the API tells it, once Airflow has read it. Errors: CdmflowError with the files it cannot read."""
     deadline = time.monotonic() + DAG_TIMEOUT_S
     while True:
         try:
