@@ -54,6 +54,7 @@ def test_a_broken_batch_shuts_the_gate_and_names_what_is_broken(question: str, h
     result = gate_landing(settings(), [landed(tmp_path, rows, **changes)], tmp_path / "report")
     assert not result.passed
     assert question in [check.check_id for check in result.failed]
+    assert next(check.violated for check in result.failed if check.check_id == question) == 1
 
 
 def test_a_key_of_several_columns_must_be_unique_together(home: Path, tmp_path: Path) -> None:

@@ -99,6 +99,17 @@ def answers(results: Sequence[ExpectationSuiteValidationResult]) -> Iterator[Ans
                 severity=str(severity),
                 success=bool(evr.success),
                 raised=has_raised(evr),
-                violated=int(evr.result.get("unexpected_count") or 0),
-                denominator=int(evr.result.get("element_count") or 0),
+                violated=counts_of(evr)[0],
+                denominator=counts_of(evr)[1],
             )
+
+
+def counts_of(evr: Any) -> tuple[int, int]:
+    """Violated and counted rows; where a number is compared with another, their distance and that other."""
+    if "unexpected_count" in evr.result:
+        return int(evr.result["unexpected_count"] or 0), int(evr.result.get("element_count") or 0)
+    kwargs = evr.expectation_config.kwargs
+    wanted, observed = kwargs.get("value", kwargs.get("min_value")), evr.result.get("observed_value")
+    if isinstance(wanted, int) and isinstance(observed, int):
+        return abs(wanted - observed), wanted
+    return int(not evr.success), 1
