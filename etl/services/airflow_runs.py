@@ -137,10 +137,15 @@ def follow(
 
 
 def task_log(settings: Settings, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> str:
-    """The text of a task's log."""
+    """The text of a task's log, with the error that ended it."""
     path = f"/api/v2/dags/{quoted(dag_id)}/dagRuns/{quoted(run_id)}/taskInstances/{quoted(task_id)}/logs/{try_number}"
     answer = airflow_api.log_in(settings).get(path, full_content="true")
-    return "\n".join(str(part["event"]) if isinstance(part, dict) else str(part) for part in answer["content"])
+    lines: list[str] = []
+    for part in answer["content"]:
+        lines.append(str(part["event"]) if isinstance(part, dict) else str(part))
+        details = part.get("error_detail") or [] if isinstance(part, dict) else []
+        lines += [f"{detail['exc_type']}: {detail['exc_value']}" for detail in details]
+    return "\n".join(lines)
 
 
 def return_value(settings: Settings, dag_id: str, run_id: str, task_id: str) -> object:
