@@ -2,6 +2,8 @@
 -- keeps:    every row
 -- note:     SYSTEM is 'Unknown' in 3.3 for SNOMED CT and RxNorm alike. A SNOMED CT concept id has at least 6 digits and
 --           '00' or '10' before its check digit; what does not look like one is RxNorm.
+-- note:     a drug's code alone would make its concept's domain send an allergy to drug_exposure, as if it had been
+--           given. So the event is an allergy, and the drug is its value.
 SELECT
     cast({{ part.synthea_allergies }} AS integer) AS source_part_no,
     cast(allergy.source_row_id AS bigint) AS source_row_id,
@@ -10,19 +12,14 @@ SELECT
     cast(NULL AS varchar) AS provider_key,
     cast('observation' AS varchar) AS origin_table,
     cast({{ concept.ehr }} AS integer) AS type_concept_id,
-    cast(CASE
-        WHEN upper(allergy.system) LIKE '%RXNORM%' THEN 'RxNorm'
-        WHEN upper(allergy.system) LIKE '%SNOMED%' THEN 'SNOMED'
-        WHEN regexp_matches(allergy.code, '^[0-9]{3,15}[01]0[0-9]$') THEN 'SNOMED'
-        ELSE 'RxNorm'
-    END AS varchar) AS source_vocabulary,
+    cast(CASE WHEN allergy.is_drug THEN 'Synthea drug allergies' ELSE 'SNOMED' END AS varchar) AS source_vocabulary,
     cast(allergy.code AS varchar) AS source_code,
     cast(allergy.start AS timestamp) AS start_datetime,
     cast(allergy.stop AS timestamp) AS end_datetime,
     cast(NULL AS double) AS value_number,
     cast(NULL AS varchar) AS value_text,
-    cast(NULL AS varchar) AS value_vocabulary,
-    cast(NULL AS varchar) AS value_code,
+    cast(CASE WHEN allergy.is_drug THEN 'RxNorm' END AS varchar) AS value_vocabulary,
+    cast(CASE WHEN allergy.is_drug THEN allergy.code END AS varchar) AS value_code,
     cast(NULL AS varchar) AS unit_vocabulary,
     cast(NULL AS varchar) AS unit_code,
     cast(NULL AS varchar) AS operator_code,
@@ -42,4 +39,13 @@ SELECT
     cast(NULL AS varchar) AS unique_device_id,
     cast(NULL AS varchar) AS production_id,
     cast(NULL AS varchar) AS lot_number
-FROM landing.allergies AS allergy
+FROM (
+    SELECT
+        landed.*,
+        CASE
+            WHEN upper(landed.system) LIKE '%RXNORM%' THEN TRUE
+            WHEN upper(landed.system) LIKE '%SNOMED%' THEN FALSE
+            ELSE NOT regexp_matches(coalesce(landed.code, ''), '^[0-9]{3,15}[01]0[0-9]$')
+        END AS is_drug
+    FROM landing.allergies AS landed
+) AS allergy
