@@ -4,6 +4,8 @@ Homes are made below the system's temporary folder with mode 0711, not below pyt
 runs as a system user who must be able to enter. Whatever a test starts is stopped and erased, also when it fails.
 """
 
+import os
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from etl.postgres import Database, ensure_server
 from etl.postgres.roles import create_database, drop_database
 
 PROJECT = Path(__file__).resolve().parent.parent
+EXIT_STATUS = pytest.StashKey[int]()
 ENVIRONMENT = ("CDMFLOW_HOME", "CDMFLOW_DATABASE_URL", "CDMFLOW_WORKERS", "CDMFLOW_MEMORY_LIMIT")
 
 
@@ -108,3 +111,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def long(request: pytest.FixtureRequest) -> bool:
     """Whether properties and faults run in their full size."""
     return bool(request.config.getoption("--long"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[EXIT_STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End without Python's clean-up: DuckDB 2.0's binding would bury the closing line under its own leak reports."""
+    status = config.stash.get(EXIT_STATUS, None)
+    if status is not None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)

@@ -67,7 +67,7 @@ def write_tiny_hospital(folder: Path, changes: dict[str, Rows] | None = None) ->
     for table, rows in (TABLES | (changes or {})).items():
         defaults = {"ORGANIZATION": "o1", "PROVIDER": "d1", **money} if table == "encounters" else {}
         with (folder / f"{table}.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, header(table), restval="", lineterminator="\n")
+            writer = csv.DictWriter(file, header(table), restval="", extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
             writer.writerows(defaults | row for row in rows)
     return folder
