@@ -62,7 +62,8 @@ def register() -> None:
         ("test", test.test),
     ]
     for name, command in commands:
-        app.command(name, rich_help_panel="Commands")(command)
+        passes_on = {"ignore_unknown_options": True} if name == "test" else {}
+        app.command(name, rich_help_panel="Commands", context_settings=passes_on)(command)
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """An order-independent digest of a table that DuckDB and PostgreSQL agree on (`sql-subset.md`).
 
 The row count and two sums over slices of md5 of each row's canonical text: integers, dates, timestamps as text,
-decimals at their declared scale, booleans 1/0, doubles as floor(x * 1e6 + 0.5), NULL as chr(30), fields parted by chr(31).
+decimals at their declared scale, booleans 1/0, doubles as floor(x * 1e6 + 0.5), NULL as chr(30), fields parted by
+chr(31).
 """
 
 from collections.abc import Sequence
@@ -42,8 +43,6 @@ def _duckdb_text(column: Column) -> str:
         return _double(name, "BIGINT")
     if kind == "boolean":
         return f"CAST(CAST({name} AS INTEGER) AS varchar)"
-    if kind == "timestamp":
-        return f"strftime({name}, '%Y-%m-%d %H:%M:%S.%f')"
     if kind.startswith(("varchar", "text")):
         return name
     return f"CAST({name} AS varchar)"
@@ -56,8 +55,6 @@ def _postgres_text(column: Column) -> str:
         return _double(name, "bigint")
     if kind == "boolean":
         return f"CAST(CAST({name} AS integer) AS varchar)"
-    if kind == "timestamp":
-        return f"to_char({name}, 'YYYY-MM-DD HH24:MI:SS.US')"
     return f"{name}::text"
 
 

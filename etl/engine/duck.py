@@ -14,8 +14,8 @@ from etl.engine.dependencies import inputs_of
 from etl.engine.template import render
 from etl.errors import CdmflowError
 
-# Files of a run live days: Snappy takes 1.7 s CPU to write 2 million events and 0.9 s to read them, ZSTD level 1 2.6 s and
-# 1.4 s for a quarter less bytes (67 MB and 51 MB).
+# Files of a run live days: Snappy takes 1.7 s CPU to write 2 million events and 0.9 s to read them, ZSTD level 1
+# 2.6 s and 1.4 s for a quarter less bytes (67 MB and 51 MB).
 PARQUET = "FORMAT parquet, COMPRESSION snappy"
 
 DUCKDB_TYPES = {"timestamp": "TIMESTAMP", "date": "DATE", "integer": "INTEGER", "bigint": "BIGINT", "text": "VARCHAR"}

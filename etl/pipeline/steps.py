@@ -4,7 +4,7 @@ A step is what Airflow shows as a task and the command line as a line: one per g
 domain, since a task costs about a second.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from etl.pipeline.models import Model, in_order, models
@@ -17,6 +17,12 @@ SOURCE_STEPS = {
     "src_visits": ("src_visit", "src_visit_detail"),
     "src_events": ("src_event", "src_note", "src_relationship"),
     "src_payments": ("src_payer_plan", "src_cost"),
+}
+MAP_STEPS = {
+    "map_codes": ("source_code", "map_source_code"),
+    "map_places": ("location", "care_site", "provider"),
+    "map_visits": ("visit", "visit_detail", "visit_key"),
+    "map_events": ("event",),
 }
 CDM_STEPS = {
     "health_system": ("location", "care_site", "provider"),
@@ -61,7 +67,7 @@ def _assigned(source: str) -> dict[str, list[Model]]:
         if model.stage == "2_source":
             name = _step_of(table, SOURCE_STEPS, "src_ledger")
         elif model.stage == "3_map":
-            name = f"map_{table}"
+            name = _step_of(table, MAP_STEPS, f"map_{table}")
         elif model.stage == "6_account":
             name = "account"
         else:
@@ -123,7 +129,21 @@ def steps(source: str) -> tuple[Step, ...]:
     candidate = (*sorted(step.name for step in found if step.group in ("cdm", "derive")), "account")
     found.append(Step("gate", "gate", candidate, HELP["gate"]))
     found.append(Step("publish", "publish", ("gate", "landing_gate", "publish_vocabulary"), HELP["publish"]))
-    return _sorted(found)
+    return _reduced(_sorted(found))
+
+
+def _reduced(ordered: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Without the edges that others imply, so that the graph in Airflow can be read: half of them."""
+    before: dict[str, frozenset[str]] = {}
+    for step in ordered:
+        before[step.name] = frozenset(step.upstream).union(*(before[name] for name in step.upstream))
+    return tuple(
+        replace(
+            step,
+            upstream=tuple(name for name in step.upstream if not any(name in before[other] for other in step.upstream)),
+        )
+        for step in ordered
+    )
 
 
 def _sorted(found: list[Step]) -> tuple[Step, ...]:
