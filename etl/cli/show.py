@@ -9,7 +9,8 @@ from etl.cli import out
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[int] = ()) -> None:
     """Print a table; `numbers` are the positions of columns to align right."""
-    shown = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    out.print(title, style="bold", highlight=False)
+    shown = Table(header_style="bold", box=None, pad_edge=False)
     for position, column in enumerate(columns):
         shown.add_column(column, justify="right" if position in numbers else "left", overflow="fold")
     for row in rows:

@@ -3,12 +3,16 @@
 import shutil
 from typing import Any
 
-from etl import publish, vocabulary
+import sqlalchemy
+
+from etl import publish, state, vocabulary
 from etl.cdm import tables
 from etl.config import settings
 from etl.engine import count_rows
 from etl.errors import CdmflowError, GateRefused
 from etl.pipeline.runs import Run, database, engine, record, vocabulary_folder
+
+RUNS_KEPT = 3  # to look into a candidate that was refused, and to compare it with those before
 
 
 def publish_vocabulary_of(run: Run) -> tuple[int | None, int | None, str]:
@@ -42,6 +46,7 @@ def publish_run(run: Run) -> tuple[int | None, int | None, str]:
         configured, database(configured), run.run_id, candidate, run.vocabulary_id, _merged(verdicts)
     )
     record(run.run_id, status="published")
+    remove_old_runs()
     report = run.folder / "report"
     if report.is_dir():
         shutil.copytree(report, configured.releases_dir / str(release.release_id) / "report", dirs_exist_ok=True)
@@ -51,6 +56,22 @@ def publish_run(run: Run) -> tuple[int | None, int | None, str]:
     if sent != published:
         raise CdmflowError(f"Release {release.release_id} holds {published:,} rows of {sent:,}.")
     return sent, published, f"release {release.release_id}"
+
+
+def remove_old_runs() -> None:
+    """Remove the files of ended runs but the last ones': every release is in PostgreSQL, its report in `releases`.
+
+    A night of 10,000 patients leaves 0.5 GB. Landed batches and vocabularies stay: any run can be made again from them.
+    """
+    with engine(database(settings())).connect() as con:
+        ended = con.execute(
+            sqlalchemy.select(state.run.c.run_id)
+            .where(state.run.c.ended_at.is_not(None))
+            .order_by(state.run.c.started_at.desc())
+            .offset(RUNS_KEPT)
+        ).scalars()
+        for run_id in ended:
+            shutil.rmtree(settings().runs_dir / run_id, ignore_errors=True)
 
 
 def _merged(verdicts: dict[str, dict[str, Any] | None]) -> dict[str, Any]:

@@ -143,3 +143,13 @@ def test_names_addresses_and_numbers_of_patients_get_nowhere(
             found += [f"{canary} in {schema}.{table}" for canary in CANARIES if canary in text]
     assert found == []
     assert any(CANARIES[0].encode() in path.read_bytes() for path in kept_on_purpose.rglob("*.parquet"))
+
+
+def test_files_of_old_runs_are_removed_and_their_releases_stay(hospital: Hospital, tmp_path: Path) -> None:
+    runs = [hospital.run(write_tiny_hospital(tmp_path / "night")) for _ in range(5)]
+    kept = {path.name for path in (hospital.home / "lake/runs").iterdir()}
+    assert {run.run_id for run in runs[-3:]} <= kept
+    assert runs[0].run_id not in kept
+    reports = [hospital.home / "releases" / str(n) for (n,) in hospital.query("SELECT release_id FROM etl.release")]
+    assert reports
+    assert all((report / "report/candidate/index.html").exists() for report in reports)
