@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from homes import make_home, remove_home, settings_of
 from tiny_hospital import Hospital, hospital_in
@@ -107,10 +108,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="properties and faults in their full size")
 
 
-@pytest.fixture(scope="session")
-def long(request: pytest.FixtureRequest) -> bool:
-    """Whether properties and faults run in their full size."""
-    return bool(request.config.getoption("--long"))
+def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.register_profile("suite", max_examples=120)
+    hypothesis.settings.register_profile("long", max_examples=2_000)
+    hypothesis.settings.load_profile("long" if config.getoption("--long") else "suite")
 
 
 @pytest.hookimpl(trylast=True)

@@ -24,6 +24,7 @@ from etl.pipeline.models import models, sources
 from etl.postgres import Database, ensure_server
 from etl.state.locks import RUN_LOCK
 
+COMMAND_LINE_RUN = "^[0-9]{8}T[0-9]{6}-[0-9a-f]{6}$"
 RUN_ID = re.compile(r"^[A-Za-z0-9_.:+-]{1,120}$")
 RUN_PARAMETER = (
     Column("source", "varchar"),
@@ -150,9 +151,24 @@ def run_lock(run_id: str) -> Iterator[None]:
                 todo="Wait for it: ./cdmflow status shows what is running.",
             )
         try:
+            _close_abandoned(run_id)
             yield
         finally:
             con.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_unlock(RUN_LOCK)))
+
+
+def _close_abandoned(run_id: str) -> None:
+    """End the records of command line runs whose process was killed: who holds the lock knows that none is alive.
+
+    Airflow's runs do not hold it and have ids of another form.
+    """
+    mine = state.run.c
+    with engine(database(settings())).begin() as con:
+        con.execute(
+            state.run.update()
+            .where(mine.status == "running", mine.run_id != run_id, mine.run_id.regexp_match(COMMAND_LINE_RUN))
+            .values(status="failed", ended_at=datetime.now(UTC), message="its process ended before the run did")
+        )
 
 
 def _date(text: str) -> date:

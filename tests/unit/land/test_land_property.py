@@ -79,7 +79,7 @@ def land(folder: Path, contract: Contract, content: str) -> tuple[int, int, int,
     return written.received, written.landed, written.rejected, rows(output)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(content='"\n1,1,a\n', key="[A]")
 @given(content=FILES, key=st.sampled_from(["[A]", "whole row"]))
 def test_received_is_landed_and_rejected_and_numbers_are_contiguous(folder: Path, content: str, key: str) -> None:
@@ -96,7 +96,7 @@ def test_received_is_landed_and_rejected_and_numbers_are_contiguous(folder: Path
         assert len({row[0] for row in found}) == landed
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=st.lists(st.tuples(SOUND, SOUND, st.integers(-(10**17), 10**17)), max_size=10))
 def test_whatever_was_quoted_soundly_lands_unchanged(folder: Path, values: list[tuple[str, str, int]]) -> None:
     def quoted(text: str) -> str:
