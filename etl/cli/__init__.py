@@ -70,12 +70,10 @@ def main() -> None:
     """Run a command; an expected error becomes its message and exit code."""
     register()
     try:
-        app(standalone_mode=False, prog_name="./cdmflow")
-        code = 0
+        # not standalone, a typer.Exit comes back as the returned code
+        code = int(app(standalone_mode=False, prog_name="./cdmflow") or 0)
     except CdmflowError as error:
         code = fail(error)
-    except typer.Exit as ended:
-        code = ended.exit_code
     except (typer.Abort, KeyboardInterrupt):
         err.print("Stopped; what was done so far is kept, nothing half-done is published.")
         code = 130

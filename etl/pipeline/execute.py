@@ -19,19 +19,19 @@ def run_steps(run_id: str, *, workers: int | None = None, progress: Progress | N
     On the first error no further step starts, those under way end, the run is closed as failed and the error raised.
     Publishing starts only after every step before it, so an error leaves the last release as it was.
     """
-    with run_lock(run_id):
-        quality.warm_up()
-        failed = True
-        message = None
-        try:
+    failed = True
+    message = None
+    try:
+        with run_lock(run_id):
+            quality.warm_up()
             results = _run_all(run_id, workers or settings().workers, progress or (lambda *_: None))
-            failed = False
-            return results
-        except CdmflowError as error:
-            message = error.what.splitlines()[0][:500]
-            raise
-        finally:
-            close_run(run_id, failed=failed, message=message)
+        failed = False
+        return results
+    except CdmflowError as error:
+        message = error.what.splitlines()[0][:500]
+        raise
+    finally:
+        close_run(run_id, failed=failed, message=message)
 
 
 def _run_all(run_id: str, workers: int, progress: Progress) -> list[StepResult]:

@@ -96,6 +96,10 @@ def test_exit_codes_say_what_happened(hospital: Hospital, tmp_path: Path) -> Non
     assert locked.returncode == 4
 
 
+def test_a_failing_test_suite_fails_the_command() -> None:
+    assert cdmflow("test", "tests/of_nothing").returncode == 4  # pytest's code for a wrong path
+
+
 def test_a_killed_run_leaves_the_release_and_the_next_one_gives_the_same_digests(
     published: subprocess.CompletedProcess[str], hospital: Hospital, tmp_path: Path
 ) -> None:
