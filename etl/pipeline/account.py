@@ -18,8 +18,8 @@ Line = dict[str, Any]
 class TableAccount:
     """The ledger of one source table, in rows. `used` counts rows that only support others too.
 
-    received = landed + rejected, landed = used + excluded + unaccounted; `current` is what the run read of the landed
-    rows: fewer than landed when a newer snapshot dropped keys.
+    received = landed + rejected, landed = used + excluded + unaccounted. `landed` counts the rows that the run read:
+    the current state, which for a snapshot is its newest delivery.
     """
 
     table: str
