@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from zoneinfo import available_timezones
 
 import yaml
 
@@ -23,7 +24,11 @@ ROW_ID = "source_row_id"
 # Part of every contract hash: raise it when the same file and contract land otherwise than before.
 LANDING_RULES = 1
 
-TOP_KEYS = {"source", "encoding", "reject_limit", "business_dates", "tables"}
+OBSERVATION_PERIODS = ("ehr", "encounters", "enrolment")
+SAME_DAY_OUTPATIENT = ("separate", "merge")
+
+TOP_KEYS = {"source", "encoding", "time_zone", "reject_limit", "business_dates", "conventions", "tables"}
+CONVENTION_KEYS = {"observation_period", "same_day_outpatient"}
 TABLE_KEYS = {"file", "required", "key", "person", "change", "encoding", "business_date", "pii", "columns"}
 COLUMN_KEYS = {"type", "required", "optional", "aliases"}
 
@@ -77,7 +82,11 @@ class SourceTable:
 
 @dataclass(frozen=True)
 class Contract:
-    """All tables of a source, in the order of the file; the limits hold for each batch."""
+    """All tables of a source, in the order of the file; the limits hold for each batch.
+
+    `time_zone` is the site's: zoned times are converted to it, and refused without it. `observation_period` and
+    `same_day_outpatient` are the conventions that sites choose (docs/conventions.md).
+    """
 
     source: str
     path: str
@@ -85,6 +94,9 @@ class Contract:
     reject_share: float
     reject_rows: int
     business_dates: tuple[date, date]
+    time_zone: str | None
+    observation_period: str
+    same_day_outpatient: str
 
     def allowed_rejects(self, received_rows: int) -> int:
         """Rows of a batch that may be rejected: a share of it, or a few rows, but never more than half of it."""
@@ -154,6 +166,7 @@ class _Reader:
         if not isinstance(first, date) or not isinstance(last, date):
             raise self.wrong("business_dates needs two dates, from and to.")
         encoding = self.encoding(top.get("encoding", "utf-8"), "the file")
+        conventions = self.mapping(top.get("conventions", {}), "conventions", CONVENTION_KEYS)
         tables = self.mapping(top.get("tables"), "tables")
         if not tables:
             raise self.wrong("tables is empty.")
@@ -164,7 +177,23 @@ class _Reader:
             reject_share=float(share),
             reject_rows=rows,
             business_dates=(first, last),
+            time_zone=self.time_zone(top.get("time_zone")),
+            observation_period=self.choice(conventions, "observation_period", OBSERVATION_PERIODS),
+            same_day_outpatient=self.choice(conventions, "same_day_outpatient", SAME_DAY_OUTPATIENT),
         )
+
+    def time_zone(self, value: object) -> str | None:
+        if value is None:
+            return None
+        if str(value) not in available_timezones():
+            raise self.wrong(f"time_zone is {value}, which is no zone of the IANA database (Asia/Seoul, UTC).")
+        return str(value)
+
+    def choice(self, given: Mapping[str, object], name: str, choices: tuple[str, ...]) -> str:
+        value = given.get(name, choices[0])
+        if value not in choices:
+            raise self.wrong(f"conventions.{name} is {value}, which is not one of {', '.join(choices)}.")
+        return str(value)
 
     def table(self, name: str, value: object, encoding: str) -> SourceTable:
         if not NAME.fullmatch(name) or name != name.lower():

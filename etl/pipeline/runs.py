@@ -20,6 +20,7 @@ from etl.cdm import CDM_VERSION, Column, source_models, tables
 from etl.config import PROJECT, Settings, settings
 from etl.engine import connection, empty_relation, write_parquet
 from etl.errors import Locked, UsageError
+from etl.land import load_contract
 from etl.pipeline.models import models, sources
 from etl.postgres import Database, ensure_server
 from etl.state.locks import RUN_LOCK
@@ -32,6 +33,8 @@ RUN_PARAMETER = (
     Column("vocabulary_version", "varchar"),
     Column("cdm_version", "varchar"),
     Column("code_version", "varchar"),
+    Column("observation_period", "varchar"),
+    Column("same_day_outpatient", "varchar"),
 )
 
 
@@ -212,7 +215,16 @@ def write_parameters(run: Run) -> Path:
         vocabulary_version = con.execute(
             sqlalchemy.select(state.vocabulary.c.version).where(state.vocabulary.c.vocabulary_id == run.vocabulary_id)
         ).scalar_one()
-    values = (run.source, str(run.cutoff_date), vocabulary_version, CDM_VERSION, run.code_version)
+    contract = load_contract(settings(), run.source)
+    values = (
+        run.source,
+        str(run.cutoff_date),
+        vocabulary_version,
+        CDM_VERSION,
+        run.code_version,
+        contract.observation_period,
+        contract.same_day_outpatient,
+    )
     text = ", ".join(
         f"CAST('{value.replace(chr(39), chr(39) * 2)}' AS {column.sql_type}) AS {column.name}"
         for column, value in zip(RUN_PARAMETER, values, strict=True)

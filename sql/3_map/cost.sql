@@ -19,12 +19,13 @@ SELECT
         END AS varchar
     ) AS cost_domain_id,
     cost.type_concept_id,
-    cost.total_charge_usd,
-    cost.total_cost_usd,
-    cost.total_paid_usd,
-    cost.paid_by_payer_usd,
-    cost.paid_by_patient_usd,
-    cost.paid_patient_copay_usd
+    cost.currency_concept_id,
+    cost.total_charge,
+    cost.total_cost,
+    cost.total_paid,
+    cost.paid_by_payer,
+    cost.paid_by_patient,
+    cost.paid_patient_copay
 FROM source.src_cost AS cost
 INNER JOIN map.person AS person ON cost.person_key = person.person_key
 LEFT JOIN map.event AS event

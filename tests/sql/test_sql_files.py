@@ -42,6 +42,8 @@ PARAMETER = {
     "vocabulary_version": "v5.0",
     "cdm_version": "5.4",
     "code_version": "test",
+    "observation_period": "ehr",
+    "same_day_outpatient": "separate",
 }
 FIXED = {
     "state.person": {"person_id": "integer", "person_key": "varchar", "source_row_id": "bigint"},
@@ -51,6 +53,8 @@ FIXED = {
         "vocabulary_version": "varchar",
         "cdm_version": "varchar",
         "code_version": "varchar",
+        "observation_period": "varchar",
+        "same_day_outpatient": "varchar",
     },
 }
 CONTRACT_TYPES = {"text": "varchar"}

@@ -24,12 +24,13 @@ SELECT
     cast(NULL AS bigint) AS event_source_row_id,
     cast(encounter.id AS varchar) AS visit_key,
     cast({{ concept.cost_record }} AS integer) AS type_concept_id,
-    cast(encounter.total_claim_cost AS double) AS total_charge_usd,
-    cast(encounter.base_encounter_cost AS double) AS total_cost_usd,
-    cast(NULL AS double) AS total_paid_usd,
-    cast(encounter.payer_coverage AS double) AS paid_by_payer_usd,
-    cast(encounter.total_claim_cost - encounter.payer_coverage AS double) AS paid_by_patient_usd,
-    cast(NULL AS double) AS paid_patient_copay_usd
+    cast({{ concept.us_dollar }} AS integer) AS currency_concept_id,
+    cast(encounter.total_claim_cost AS double) AS total_charge,
+    cast(encounter.base_encounter_cost AS double) AS total_cost,
+    cast(NULL AS double) AS total_paid,
+    cast(encounter.payer_coverage AS double) AS paid_by_payer,
+    cast(encounter.total_claim_cost - encounter.payer_coverage AS double) AS paid_by_patient,
+    cast(NULL AS double) AS paid_patient_copay
 FROM landing.encounters AS encounter
 
 UNION ALL
@@ -42,12 +43,13 @@ SELECT
     cast(medication.source_row_id AS bigint) AS event_source_row_id,
     cast(NULL AS varchar) AS visit_key,
     cast({{ concept.cost_record }} AS integer) AS type_concept_id,
-    cast(medication.totalcost AS double) AS total_charge_usd,
-    cast(NULL AS double) AS total_cost_usd,
-    cast(NULL AS double) AS total_paid_usd,
-    cast(medication.payer_coverage AS double) AS paid_by_payer_usd,
-    cast(medication.totalcost - medication.payer_coverage AS double) AS paid_by_patient_usd,
-    cast(NULL AS double) AS paid_patient_copay_usd
+    cast({{ concept.us_dollar }} AS integer) AS currency_concept_id,
+    cast(medication.totalcost AS double) AS total_charge,
+    cast(NULL AS double) AS total_cost,
+    cast(NULL AS double) AS total_paid,
+    cast(medication.payer_coverage AS double) AS paid_by_payer,
+    cast(medication.totalcost - medication.payer_coverage AS double) AS paid_by_patient,
+    cast(NULL AS double) AS paid_patient_copay
 FROM landing.medications AS medication
 
 UNION ALL
@@ -60,12 +62,13 @@ SELECT
     cast(procedure.source_row_id AS bigint) AS event_source_row_id,
     cast(NULL AS varchar) AS visit_key,
     cast({{ concept.cost_record }} AS integer) AS type_concept_id,
-    cast(procedure.base_cost AS double) AS total_charge_usd,
-    cast(NULL AS double) AS total_cost_usd,
-    cast(NULL AS double) AS total_paid_usd,
-    cast(NULL AS double) AS paid_by_payer_usd,
-    cast(NULL AS double) AS paid_by_patient_usd,
-    cast(NULL AS double) AS paid_patient_copay_usd
+    cast({{ concept.us_dollar }} AS integer) AS currency_concept_id,
+    cast(procedure.base_cost AS double) AS total_charge,
+    cast(NULL AS double) AS total_cost,
+    cast(NULL AS double) AS total_paid,
+    cast(NULL AS double) AS paid_by_payer,
+    cast(NULL AS double) AS paid_by_patient,
+    cast(NULL AS double) AS paid_patient_copay
 FROM landing.procedures AS procedure
 
 UNION ALL
@@ -78,12 +81,13 @@ SELECT
     cast(immunization.source_row_id AS bigint) AS event_source_row_id,
     cast(NULL AS varchar) AS visit_key,
     cast({{ concept.cost_record }} AS integer) AS type_concept_id,
-    cast(immunization.base_cost AS double) AS total_charge_usd,
-    cast(NULL AS double) AS total_cost_usd,
-    cast(NULL AS double) AS total_paid_usd,
-    cast(NULL AS double) AS paid_by_payer_usd,
-    cast(NULL AS double) AS paid_by_patient_usd,
-    cast(NULL AS double) AS paid_patient_copay_usd
+    cast({{ concept.us_dollar }} AS integer) AS currency_concept_id,
+    cast(immunization.base_cost AS double) AS total_charge,
+    cast(NULL AS double) AS total_cost,
+    cast(NULL AS double) AS total_paid,
+    cast(NULL AS double) AS paid_by_payer,
+    cast(NULL AS double) AS paid_by_patient,
+    cast(NULL AS double) AS paid_patient_copay
 FROM landing.immunizations AS immunization
 
 UNION ALL
@@ -96,11 +100,12 @@ SELECT
     cast(NULL AS bigint) AS event_source_row_id,
     cast(claim.appointmentid AS varchar) AS visit_key,
     cast({{ concept.claim }} AS integer) AS type_concept_id,
-    cast(paid.total_charge AS double) AS total_charge_usd,
-    cast(NULL AS double) AS total_cost_usd,
-    cast(paid.total_paid AS double) AS total_paid_usd,
-    cast(paid.by_payer AS double) AS paid_by_payer_usd,
-    cast(paid.by_patient AS double) AS paid_by_patient_usd,
-    cast(paid.copay AS double) AS paid_patient_copay_usd
+    cast({{ concept.us_dollar }} AS integer) AS currency_concept_id,
+    cast(paid.total_charge AS double) AS total_charge,
+    cast(NULL AS double) AS total_cost,
+    cast(paid.total_paid AS double) AS total_paid,
+    cast(paid.by_payer AS double) AS paid_by_payer,
+    cast(paid.by_patient AS double) AS paid_by_patient,
+    cast(paid.copay AS double) AS paid_patient_copay
 FROM landing.claims AS claim
 LEFT JOIN paid ON claim.id = paid.claimid

@@ -15,7 +15,11 @@ SELECT
     cast({{ part.synthea_death }} AS integer) AS source_part_no,
     cast(patient.source_row_id AS bigint) AS source_row_id,
     cast(patient.id AS varchar) AS person_key,
+    cast(extract(YEAR FROM patient.deathdate) AS integer) AS year_of_death,
+    cast(extract(MONTH FROM patient.deathdate) AS integer) AS month_of_death,
+    cast(extract(DAY FROM patient.deathdate) AS integer) AS day_of_death,
     cast(patient.deathdate AS timestamp) AS death_datetime,
+    cast(1 AS integer) AS reliability_rank,
     cast({{ concept.ehr }} AS integer) AS type_concept_id,
     cast('SNOMED' AS varchar) AS cause_vocabulary,
     cast(certificate.reasoncode AS varchar) AS cause_code
