@@ -1,12 +1,14 @@
 -- one row per distinct place: city, state, zip, county
+-- keeps:    the source's name (location_key) of the smallest source row of equal places
 -- keeps:    no street address and no coordinates (src_location)
+-- keeps:    a state or postcode that is too long for its column as unknown: cut, it would name another place
 SELECT
     cast(place.location_id AS bigint) AS location_id,
     cast(NULL AS varchar) AS address_1,
     cast(NULL AS varchar) AS address_2,
     cast(left(place.city, 50) AS varchar) AS city,
-    cast(left(place.state, 2) AS varchar) AS state,
-    cast(left(place.zip, 9) AS varchar) AS zip,
+    cast(CASE WHEN length(place.state) <= 2 THEN place.state END AS varchar) AS state,
+    cast(CASE WHEN length(place.zip) <= 9 THEN place.zip END AS varchar) AS zip,
     cast(left(place.county, 20) AS varchar) AS county,
     cast(left(place.location_key, 50) AS varchar) AS location_source_value,
     cast(NULL AS integer) AS country_concept_id,
@@ -14,4 +16,4 @@ SELECT
     cast(NULL AS double) AS latitude,
     cast(NULL AS double) AS longitude
 FROM map.location AS place
-QUALIFY row_number() OVER (PARTITION BY place.location_id ORDER BY place.location_key) = 1
+WHERE place.location_id = place.source_row_id * 100000 + place.source_part_no * 100
