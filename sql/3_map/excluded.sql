@@ -12,7 +12,7 @@ WITH record AS (
         event.person_key,
         CASE
             WHEN event.start_datetime IS NULL THEN 'no_start_date'
-            WHEN coalesce(event.source_code, '') = '' THEN 'no_code'
+            WHEN lower(trim(coalesce(event.source_code, ''))) IN ('', 'null') THEN 'no_code'
         END AS own_rule
     FROM source.src_event AS event
     UNION ALL
@@ -41,6 +41,13 @@ WITH record AS (
         plan.person_key,
         CASE WHEN plan.start_datetime IS NULL THEN 'no_start_date' END AS own_rule
     FROM source.src_payer_plan AS plan
+    UNION ALL
+    SELECT
+        note.source_part_no,
+        note.source_row_id,
+        note.person_key,
+        CASE WHEN note.note_datetime IS NULL THEN 'no_start_date' END AS own_rule
+    FROM source.src_note AS note
     UNION ALL
     SELECT
         cost.source_part_no,

@@ -1,5 +1,7 @@
 -- one row per code that the source uses anywhere: what was done, units, answers, kinds of visits, sexes, specialties …
--- keeps:    codes as written; a code belongs to its vocabulary, so the same text in two vocabularies is two rows
+-- keeps:    codes as written, letter case too; a code belongs to its vocabulary, so the same text in two vocabularies is
+--           two rows
+-- excludes: blanks and the word null in any case: a code that is absent
 WITH used AS (
     SELECT DISTINCT event.source_vocabulary, event.source_code
     FROM source.src_event AS event
@@ -63,10 +65,16 @@ WITH used AS (
     UNION ALL
     SELECT DISTINCT plan.plan_vocabulary, plan.plan_code
     FROM source.src_payer_plan AS plan
+    UNION ALL
+    SELECT DISTINCT note.class_vocabulary, note.class_code
+    FROM source.src_note AS note
+    UNION ALL
+    SELECT DISTINCT note.language_vocabulary, note.language_code
+    FROM source.src_note AS note
 )
 
 SELECT DISTINCT
     used.source_vocabulary,
     used.source_code
 FROM used
-WHERE used.source_vocabulary IS NOT NULL AND used.source_code <> ''
+WHERE used.source_vocabulary IS NOT NULL AND lower(trim(used.source_code)) NOT IN ('', 'null')

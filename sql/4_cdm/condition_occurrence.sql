@@ -11,7 +11,7 @@ SELECT
     cast(event.end_date AS date) AS condition_end_date,
     cast(event.end_datetime AS timestamp) AS condition_end_datetime,
     cast(event.type_concept_id AS integer) AS condition_type_concept_id,
-    cast(coalesce(event.status_concept_id, 0) AS integer) AS condition_status_concept_id,
+    cast(event.status_concept_id AS integer) AS condition_status_concept_id,
     cast(left(event.stop_reason, 20) AS varchar) AS stop_reason,
     cast(event.provider_id AS bigint) AS provider_id,
     cast(event.visit_occurrence_id AS bigint) AS visit_occurrence_id,

@@ -1,5 +1,6 @@
 -- one row per device, supply … and standard concept whose domain is Device
 -- keeps:    codes without a standard concept, as 0, when the source calls them a device
+-- keeps:    a quantity of 0 as 1, since it was used; one that is not told as not told
 -- sends on: the same codes' targets in other domains, to their tables
 -- excludes: nothing; events of excluded persons never get here (map.event)
 SELECT
@@ -13,7 +14,7 @@ SELECT
     cast(event.type_concept_id AS integer) AS device_type_concept_id,
     cast(left(event.unique_device_id, 255) AS varchar) AS unique_device_id,
     cast(left(event.production_id, 255) AS varchar) AS production_id,
-    cast(floor(event.quantity) AS integer) AS quantity,
+    cast(CASE WHEN floor(event.quantity) = 0 THEN 1 ELSE floor(event.quantity) END AS integer) AS quantity,
     cast(event.provider_id AS bigint) AS provider_id,
     cast(event.visit_occurrence_id AS bigint) AS visit_occurrence_id,
     cast(event.visit_detail_id AS bigint) AS visit_detail_id,

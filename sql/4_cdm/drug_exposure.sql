@@ -1,7 +1,9 @@
 -- one row per prescription, vaccination, order … and standard concept whose domain is Drug
 -- keeps:    codes without a standard concept, as 0, when the source calls them a drug
--- keeps:    the recorded end, else the start and the days of supply, else the start: a prescription that is still
---           running has no end in the source, and inventing one would lengthen every era
+-- keeps:    the recorded end, else the last day of supply (start + days_supply - 1), else the start: so for what is given
+--           once, and for a prescription that is still running, since inventing an end would lengthen every era
+-- keeps:    the end's time only where the source records it; verbatim_end_date as the source writes it, also where it lies
+--           before the start and so is not believed
 -- sends on: the same codes' targets in other domains, to their tables
 -- excludes: nothing; events of excluded persons never get here (map.event)
 SELECT
@@ -13,14 +15,14 @@ SELECT
     cast(coalesce(event.end_date, event.start_date + (greatest(event.days_supply, 1) - 1), event.start_date) AS date)
         AS drug_exposure_end_date,
     cast(event.end_datetime AS timestamp) AS drug_exposure_end_datetime,
-    cast(event.end_date AS date) AS verbatim_end_date,
+    cast(event.verbatim_end_date AS date) AS verbatim_end_date,
     cast(event.type_concept_id AS integer) AS drug_type_concept_id,
     cast(left(event.stop_reason, 20) AS varchar) AS stop_reason,
     cast(event.refills AS integer) AS refills,
     cast(event.quantity AS double) AS quantity,
     cast(event.days_supply AS integer) AS days_supply,
     cast(event.sig AS varchar) AS sig,
-    cast(coalesce(event.route_concept_id, 0) AS integer) AS route_concept_id,
+    cast(event.route_concept_id AS integer) AS route_concept_id,
     cast(left(event.lot_number, 50) AS varchar) AS lot_number,
     cast(event.provider_id AS bigint) AS provider_id,
     cast(event.visit_occurrence_id AS bigint) AS visit_occurrence_id,

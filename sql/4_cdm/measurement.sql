@@ -1,6 +1,7 @@
 -- one row per vital sign, laboratory result, order … and standard concept whose domain is Measurement
 -- keeps:    codes without a standard concept, as 0, when the source writes a number
 -- keeps:    units without a concept as 0; a result without a unit has none
+-- keeps:    operators of numbers that are not exact; an exact value has none, with or without a '='
 -- sends on: the same codes' targets in other domains, to their tables
 -- excludes: nothing; events of excluded persons never get here (map.event)
 SELECT
@@ -15,7 +16,6 @@ SELECT
         CASE event.operator_code
             WHEN '<' THEN {{ concept.operator_less }}
             WHEN '<=' THEN {{ concept.operator_less_or_equal }}
-            WHEN '=' THEN {{ concept.operator_equal }}
             WHEN '>=' THEN {{ concept.operator_greater_or_equal }}
             WHEN '>' THEN {{ concept.operator_greater }}
         END AS integer

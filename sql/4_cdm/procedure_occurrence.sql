@@ -1,5 +1,6 @@
 -- one row per procedure, imaging study, order … and standard concept whose domain is Procedure
 -- keeps:    codes without a standard concept, as 0, when the source calls them a procedure
+-- keeps:    a quantity of 0 as 1, since it was done; one that is not told as not told
 -- sends on: the same codes' targets in other domains, to their tables
 -- excludes: nothing; events of excluded persons never get here (map.event)
 SELECT
@@ -11,8 +12,8 @@ SELECT
     cast(event.end_date AS date) AS procedure_end_date,
     cast(event.end_datetime AS timestamp) AS procedure_end_datetime,
     cast(event.type_concept_id AS integer) AS procedure_type_concept_id,
-    cast(coalesce(event.modifier_concept_id, 0) AS integer) AS modifier_concept_id,
-    cast(floor(event.quantity) AS integer) AS quantity,
+    cast(event.modifier_concept_id AS integer) AS modifier_concept_id,
+    cast(CASE WHEN floor(event.quantity) = 0 THEN 1 ELSE floor(event.quantity) END AS integer) AS quantity,
     cast(event.provider_id AS bigint) AS provider_id,
     cast(event.visit_occurrence_id AS bigint) AS visit_occurrence_id,
     cast(event.visit_detail_id AS bigint) AS visit_detail_id,

@@ -45,6 +45,9 @@ WITH cdm_row AS (
     SELECT 'specimen', (t.specimen_id // 100) % 1000, t.specimen_id // 100000
     FROM cdm.specimen AS t
     UNION ALL
+    SELECT 'note', (t.note_id // 100) % 1000, t.note_id // 100000
+    FROM cdm.note AS t
+    UNION ALL
     SELECT 'location', (t.location_id // 100) % 1000, t.location_id // 100000
     FROM cdm.location AS t
     UNION ALL

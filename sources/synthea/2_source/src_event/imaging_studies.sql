@@ -12,7 +12,7 @@ SELECT
     cast('SNOMED' AS varchar) AS source_vocabulary,
     cast(study.procedure_code AS varchar) AS source_code,
     cast(study.date AS timestamp) AS start_datetime,
-    cast(study.date AS timestamp) AS end_datetime,
+    cast(NULL AS timestamp) AS end_datetime,
     cast(NULL AS double) AS value_number,
     cast(NULL AS varchar) AS value_text,
     cast(NULL AS varchar) AS value_vocabulary,

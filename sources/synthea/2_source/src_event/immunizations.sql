@@ -11,7 +11,7 @@ SELECT
     cast('CVX' AS varchar) AS source_vocabulary,
     cast(immunization.code AS varchar) AS source_code,
     cast(immunization.date AS timestamp) AS start_datetime,
-    cast(immunization.date AS timestamp) AS end_datetime,
+    cast(NULL AS timestamp) AS end_datetime,
     cast(NULL AS double) AS value_number,
     cast(NULL AS varchar) AS value_text,
     cast(NULL AS varchar) AS value_vocabulary,

@@ -11,7 +11,7 @@ SELECT
     cast('SNOMED' AS varchar) AS source_vocabulary,
     cast(supply.code AS varchar) AS source_code,
     cast(supply.date AS timestamp) AS start_datetime,
-    cast(supply.date AS timestamp) AS end_datetime,
+    cast(NULL AS timestamp) AS end_datetime,
     cast(NULL AS double) AS value_number,
     cast(NULL AS varchar) AS value_text,
     cast(NULL AS varchar) AS value_vocabulary,
