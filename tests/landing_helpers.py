@@ -15,6 +15,7 @@ from etl.state import batch
 
 CONTRACT = """
 source: clinic
+time_zone: UTC
 reject_limit: {share: 0.1, rows: 3}
 tables:
   stays:

@@ -54,7 +54,10 @@ class SourceColumn:
 
 @dataclass(frozen=True)
 class SourceTable:
-    """A table of a source. `key` is empty for "whole row"; key, person and business date are lower-case names."""
+    """A table of a source. `key` is empty for "whole row"; key, person and business date are lower-case names.
+
+    `time_zone` is the site's, which zoned times are converted to; None also where no column is a timestamp.
+    """
 
     name: str
     file: str
@@ -66,6 +69,7 @@ class SourceTable:
     business_date: str | None
     pii: frozenset[str]
     columns: tuple[SourceColumn, ...]
+    time_zone: str | None = None
 
     @property
     def contract_hash(self) -> str:
@@ -77,7 +81,13 @@ class SourceTable:
             "business_date": self.business_date,
             "columns": [(c.name, c.type, c.required, c.optional, c.aliases) for c in self.columns],
         }
+        if self.has_times:
+            told["time_zone"] = self.time_zone
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def has_times(self) -> bool:
+        return any(column.type == "timestamp" for column in self.columns)
 
 
 @dataclass(frozen=True)
@@ -166,6 +176,7 @@ class _Reader:
         if not isinstance(first, date) or not isinstance(last, date):
             raise self.wrong("business_dates needs two dates, from and to.")
         encoding = self.encoding(top.get("encoding", "utf-8"), "the file")
+        time_zone = self.time_zone(top.get("time_zone"))
         conventions = self.mapping(top.get("conventions", {}), "conventions", CONVENTION_KEYS)
         tables = self.mapping(top.get("tables"), "tables")
         if not tables:
@@ -173,11 +184,11 @@ class _Reader:
         return Contract(
             source=source,
             path=self.shown,
-            tables={name: self.table(name, value, encoding) for name, value in tables.items()},
+            tables={name: self.table(name, value, encoding, time_zone) for name, value in tables.items()},
             reject_share=float(share),
             reject_rows=rows,
             business_dates=(first, last),
-            time_zone=self.time_zone(top.get("time_zone")),
+            time_zone=time_zone,
             observation_period=self.choice(conventions, "observation_period", OBSERVATION_PERIODS),
             same_day_outpatient=self.choice(conventions, "same_day_outpatient", SAME_DAY_OUTPATIENT),
         )
@@ -185,7 +196,7 @@ class _Reader:
     def time_zone(self, value: object) -> str | None:
         if value is None:
             return None
-        if str(value) not in available_timezones():
+        if str(value) not in available_timezones() - {"localtime"}:  # the machine's own zone is nobody's
             raise self.wrong(f"time_zone is {value}, which is no zone of the IANA database (Asia/Seoul, UTC).")
         return str(value)
 
@@ -195,7 +206,7 @@ class _Reader:
             raise self.wrong(f"conventions.{name} is {value}, which is not one of {', '.join(choices)}.")
         return str(value)
 
-    def table(self, name: str, value: object, encoding: str) -> SourceTable:
+    def table(self, name: str, value: object, encoding: str, time_zone: str | None) -> SourceTable:
         if not NAME.fullmatch(name) or name != name.lower():
             raise self.wrong(f"the table name {name} must be lower-case letters, digits and underscores.")
         given = self.mapping(value, name, TABLE_KEYS)
@@ -221,6 +232,7 @@ class _Reader:
             business_date=self.business_date(name, given.get("business_date"), known),
             pii=pii,
             columns=columns,
+            time_zone=time_zone if any(column.type == "timestamp" for column in columns) else None,
         )
 
     def check_names(self, table: str, columns: Iterable[SourceColumn], pii: frozenset[str]) -> None:
