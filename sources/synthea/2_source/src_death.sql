@@ -1,6 +1,6 @@
 -- one row per patient with a date of death in patients.csv
--- keeps:    DEATHDATE as the date; the cause is the reason of the encounter that certifies the death, the first if
---           there are several
+-- keeps:    DEATHDATE as the date, which has no time of day; the cause is the reason of the encounter that certifies the
+--           death, the first if there are several
 -- note:     that encounter is often days later than the death, so its own date is not used
 WITH certificate AS (
     SELECT
@@ -18,7 +18,7 @@ SELECT
     cast(extract(YEAR FROM patient.deathdate) AS integer) AS year_of_death,
     cast(extract(MONTH FROM patient.deathdate) AS integer) AS month_of_death,
     cast(extract(DAY FROM patient.deathdate) AS integer) AS day_of_death,
-    cast(patient.deathdate AS timestamp) AS death_datetime,
+    cast(NULL AS timestamp) AS death_datetime,
     cast(1 AS integer) AS reliability_rank,
     cast({{ concept.ehr }} AS integer) AS type_concept_id,
     cast('SNOMED' AS varchar) AS cause_vocabulary,

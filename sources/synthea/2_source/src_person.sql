@@ -1,5 +1,5 @@
 -- one row per patient of patients.csv
--- keeps:    every row, also without a birth date (map.person excludes those by name)
+-- keeps:    every row, also without a birth date (map.person excludes those by name); it has no time of day
 -- excludes: names, addresses, numbers: they are not landed
 SELECT
     cast({{ part.synthea_person }} AS integer) AS source_part_no,
@@ -8,7 +8,7 @@ SELECT
     cast(extract(YEAR FROM patient.birthdate) AS integer) AS year_of_birth,
     cast(extract(MONTH FROM patient.birthdate) AS integer) AS month_of_birth,
     cast(extract(DAY FROM patient.birthdate) AS integer) AS day_of_birth,
-    cast(patient.birthdate AS timestamp) AS birth_datetime,
+    cast(NULL AS timestamp) AS birth_datetime,
     cast('Synthea gender' AS varchar) AS gender_vocabulary,
     cast(patient.gender AS varchar) AS gender_code,
     cast('Synthea race' AS varchar) AS race_vocabulary,
