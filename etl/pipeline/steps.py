@@ -19,10 +19,12 @@ SOURCE_STEPS = {
     "src_payments": ("src_payer_plan", "src_cost"),
 }
 MAP_STEPS = {
+    "map_person": ("person", "death"),
     "map_codes": ("source_code", "map_source_code"),
     "map_places": ("location", "care_site", "provider"),
-    "map_visits": ("visit", "visit_detail", "visit_key"),
+    "map_visits": ("visit_kind", "encounter", "stitched", "visit", "visit_detail", "visit_key"),
     "map_events": ("event",),
+    "map_payer_plan": ("payer_plan_row", "payer_plan"),
 }
 CDM_STEPS = {
     "health_system": ("location", "care_site", "provider"),
@@ -32,12 +34,14 @@ CDM_STEPS = {
     "about_the_cdm": ("cdm_source", "metadata"),
     "drug_eras": ("drug_era", "dose_era"),
 }
+ACCOUNT_STEPS: dict[str, tuple[str, ...]] = {"account": ("row_account",)}
 HELP = {
     "land": "Land the source files as immutable Parquet batches; malformed rows go to rejects.",
     "landing_gate": "Great Expectations on the landed tables.",
     "load_vocabulary": "Read the Athena bundle into Parquet, or find that this version is there.",
     "person_ids": "Give each new person the next small integer; known persons keep theirs.",
     "account": "Account for every landed row: in the CDM, excluded by a named rule, or missing.",
+    "mapping_coverage": "Count per source column which codes and rows are mapped; write the report's page and CSV.",
     "gate": "Count violations of every check, let Great Expectations judge, write the report.",
     "publish_vocabulary": "Load this vocabulary version into PostgreSQL, once.",
     "publish": "Load the release, reconcile it, repoint all views in one transaction.",
@@ -69,7 +73,7 @@ def _assigned(source: str) -> dict[str, list[Model]]:
         elif model.stage == "3_map":
             name = _step_of(table, MAP_STEPS, f"map_{table}")
         elif model.stage == "6_account":
-            name = "account"
+            name = _step_of(table, ACCOUNT_STEPS, table)
         else:
             name = _step_of(table, CDM_STEPS, table)
         steps.setdefault(name, []).append(model)

@@ -1,5 +1,5 @@
 -- one row per part of a visit
--- keeps:    the person's previous detail by start as preceding
+-- keeps:    the person's previous detail by start, end and id as preceding
 -- excludes: details without a visit in the CDM (map.visit_detail)
 SELECT
     cast(detail.visit_detail_id AS bigint) AS visit_detail_id,
@@ -20,7 +20,7 @@ SELECT
     cast(detail.discharged_to_concept_id AS integer) AS discharged_to_concept_id,
     cast(
         lag(detail.visit_detail_id) OVER (
-            PARTITION BY detail.person_id ORDER BY detail.start_datetime, detail.visit_detail_id
+            PARTITION BY detail.person_id ORDER BY detail.start_datetime, detail.end_date, detail.visit_detail_id
         ) AS bigint
     ) AS preceding_visit_detail_id,
     cast(NULL AS bigint) AS parent_visit_detail_id,

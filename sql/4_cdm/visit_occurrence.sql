@@ -1,5 +1,5 @@
 -- one row per visit
--- keeps:    the person's previous visit by start as preceding; open visits end at the cut-off (map.visit)
+-- keeps:    the person's previous visit by start, end and id as preceding
 -- excludes: nothing; visits of excluded persons never get here (map.visit)
 SELECT
     cast(visit.visit_occurrence_id AS bigint) AS visit_occurrence_id,
@@ -20,7 +20,7 @@ SELECT
     cast(left(visit.discharged_to_code, 50) AS varchar) AS discharged_to_source_value,
     cast(
         lag(visit.visit_occurrence_id) OVER (
-            PARTITION BY visit.person_id ORDER BY visit.start_datetime, visit.visit_occurrence_id
+            PARTITION BY visit.person_id ORDER BY visit.start_datetime, visit.end_date, visit.visit_occurrence_id
         ) AS bigint
     ) AS preceding_visit_occurrence_id
 FROM map.visit AS visit

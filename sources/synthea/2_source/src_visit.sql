@@ -1,6 +1,6 @@
 -- one row per encounter of encounters.csv
 -- keeps:    every row; an encounter without STOP is open
--- note:     each encounter is a visit and its only visit detail; joining encounters into stays is map.visit's business
+-- note:     each encounter is also a visit detail (src_visit_detail); which of them are one visit says map.stitched
 SELECT
     cast({{ part.synthea_visit }} AS integer) AS source_part_no,
     cast(encounter.source_row_id AS bigint) AS source_row_id,

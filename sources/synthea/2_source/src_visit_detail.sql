@@ -1,5 +1,5 @@
 -- one row per encounter of encounters.csv, as the detail of the visit it belongs to
--- keeps:    every row
+-- keeps:    every row, with the encounter's own dates, also when it becomes part of a longer stay (map.stitched)
 SELECT
     cast({{ part.synthea_visit_detail }} AS integer) AS source_part_no,
     cast(encounter.source_row_id AS bigint) AS source_row_id,
