@@ -7,6 +7,10 @@ WITH told AS (
     SELECT
         note.*,
         cast(note.note_datetime AS date) AS note_date,
+        CASE WHEN lower(trim(note.title)) NOT IN ('', 'null') THEN note.title END AS known_title,
+        CASE WHEN lower(trim(note.note_text)) NOT IN ('', 'null') THEN note.note_text END AS known_text,
+        CASE WHEN lower(trim(note.note_source_value)) NOT IN ('', 'null') THEN note.note_source_value END
+            AS known_source_value,
         person.person_id
     FROM source.src_note AS note
     INNER JOIN map.person AS person ON note.person_key = person.person_key
@@ -20,14 +24,14 @@ SELECT
     cast(note.note_datetime AS timestamp) AS note_datetime,
     cast(note.type_concept_id AS integer) AS note_type_concept_id,
     cast(coalesce(class.target_concept_id, 0) AS integer) AS note_class_concept_id,
-    cast(left(note.title, 250) AS varchar) AS note_title,
-    cast(coalesce(note.note_text, '') AS varchar) AS note_text,
+    cast(left(note.known_title, 250) AS varchar) AS note_title,
+    cast(coalesce(note.known_text, '') AS varchar) AS note_text,
     cast({{ concept.no_matching_concept }} AS integer) AS encoding_concept_id,
     cast(coalesce(language.target_concept_id, 0) AS integer) AS language_concept_id,
     cast(coalesce(provider.provider_id, visit.provider_id) AS bigint) AS provider_id,
     cast(visit.visit_occurrence_id AS bigint) AS visit_occurrence_id,
     cast(visit.visit_detail_id AS bigint) AS visit_detail_id,
-    cast(left(note.note_source_value, 50) AS varchar) AS note_source_value,
+    cast(left(note.known_source_value, 50) AS varchar) AS note_source_value,
     cast(NULL AS bigint) AS note_event_id,
     cast(NULL AS integer) AS note_event_field_concept_id
 FROM told AS note

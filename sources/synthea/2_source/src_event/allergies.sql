@@ -12,7 +12,7 @@ SELECT
     cast(NULL AS varchar) AS provider_key,
     cast('observation' AS varchar) AS origin_table,
     cast({{ concept.ehr }} AS integer) AS type_concept_id,
-    cast(CASE WHEN allergy.is_drug THEN 'Synthea drug allergies' ELSE 'SNOMED' END AS varchar) AS source_vocabulary,
+    cast(CASE WHEN allergy.is_drug THEN 'Synthea drug allergy' ELSE 'SNOMED' END AS varchar) AS source_vocabulary,
     cast(allergy.code AS varchar) AS source_code,
     cast(allergy.start AS timestamp) AS start_datetime,
     cast(allergy.stop AS timestamp) AS end_datetime,
