@@ -1,30 +1,47 @@
--- one row per period of insurance
--- keeps:    periods without an end up to the cut-off; an end before the start as the start
--- excludes: periods of unknown or excluded persons, and without a start (map.excluded)
+-- one row per uninterrupted time in which a person was insured by one payer, plan and family (map.payer_plan_row)
+-- keeps:    payers and plans without a concept as 0, those that the source does not name as NULL; maps as of the start
+-- note:     is_insured is false where the source knows that there was no insurance: such a time is no enrolment
+WITH period AS (
+    SELECT
+        insured.payer_plan_period_id,
+        insured.person_id,
+        min(insured.start_date) AS start_date,
+        max(insured.end_date) AS end_date,
+        insured.payer_vocabulary,
+        insured.payer_code,
+        insured.plan_vocabulary,
+        insured.plan_code,
+        insured.family_source_value,
+        insured.is_insured
+    FROM map.payer_plan_row AS insured
+    GROUP BY ALL
+)
+
 SELECT
-    cast(plan.source_row_id * 100000 + plan.source_part_no * 100 AS bigint) AS payer_plan_period_id,
-    person.person_id,
-    cast(plan.start_datetime AS date) AS start_date,
-    cast(
-        greatest(cast(coalesce(plan.end_datetime, parameter.cutoff_date) AS date), cast(plan.start_datetime AS date))
-        AS date
-    ) AS end_date,
-    plan.payer_code,
-    cast(coalesce(payer.target_concept_id, 0) AS integer) AS payer_concept_id,
-    cast(coalesce(payer.source_concept_id, 0) AS integer) AS payer_source_concept_id,
-    plan.plan_code,
-    cast(coalesce(kind.target_concept_id, 0) AS integer) AS plan_concept_id,
-    cast(coalesce(kind.source_concept_id, 0) AS integer) AS plan_source_concept_id,
-    plan.family_source_value
-FROM source.src_payer_plan AS plan
-INNER JOIN map.person AS person ON plan.person_key = person.person_key
-CROSS JOIN run.parameter AS parameter
+    period.payer_plan_period_id,
+    period.person_id,
+    cast(period.start_date AS date) AS start_date,
+    cast(period.end_date AS date) AS end_date,
+    period.payer_code,
+    cast(CASE WHEN period.payer_code IS NOT NULL THEN coalesce(payer.target_concept_id, 0) END AS integer)
+        AS payer_concept_id,
+    cast(CASE WHEN period.payer_code IS NOT NULL THEN coalesce(payer.source_concept_id, 0) END AS integer)
+        AS payer_source_concept_id,
+    period.plan_code,
+    cast(CASE WHEN period.plan_code IS NOT NULL THEN coalesce(kind.target_concept_id, 0) END AS integer)
+        AS plan_concept_id,
+    cast(CASE WHEN period.plan_code IS NOT NULL THEN coalesce(kind.source_concept_id, 0) END AS integer)
+        AS plan_source_concept_id,
+    period.family_source_value,
+    period.is_insured
+FROM period
 LEFT JOIN map.map_source_code AS payer
-    ON plan.payer_vocabulary = payer.source_vocabulary
-    AND plan.payer_code = payer.source_code
+    ON period.payer_vocabulary = payer.source_vocabulary
+    AND period.payer_code = payer.source_code
     AND payer.target_no = 0
+    AND period.start_date BETWEEN payer.valid_start_date AND payer.valid_end_date
 LEFT JOIN map.map_source_code AS kind
-    ON plan.plan_vocabulary = kind.source_vocabulary
-    AND plan.plan_code = kind.source_code
+    ON period.plan_vocabulary = kind.source_vocabulary
+    AND period.plan_code = kind.source_code
     AND kind.target_no = 0
-WHERE plan.start_datetime IS NOT NULL
+    AND period.start_date BETWEEN kind.valid_start_date AND kind.valid_end_date
