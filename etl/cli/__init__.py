@@ -50,7 +50,7 @@ def options(
 
 def register() -> None:
     """Hang all commands on the app; their modules are light."""
-    from etl.cli import demo, query, run, servers, status, test
+    from etl.cli import demo, mapping, query, run, servers, status, test
 
     commands: list[tuple[str, Callable[..., object]]] = [
         ("demo", demo.demo),
@@ -64,6 +64,7 @@ def register() -> None:
     for name, command in commands:
         passes_on = {"ignore_unknown_options": True} if name == "test" else {}
         app.command(name, rich_help_panel="Commands", context_settings=passes_on)(command)
+    app.add_typer(mapping.app, name="mapping", rich_help_panel="Commands")
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ MAP_STEPS = {
     "map_places": ("location", "care_site", "provider"),
     "map_visits": ("visit_kind", "encounter", "stitched", "visit", "visit_detail", "visit_key"),
     "map_events": ("event",),
+    "map_ledger": ("excluded", "merged", "flagged"),
     "map_payer_plan": ("payer_plan_row", "payer_plan"),
 }
 CDM_STEPS = {

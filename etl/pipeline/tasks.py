@@ -16,6 +16,7 @@ from etl.errors import CdmflowError
 from etl.log import get_logger
 from etl.pipeline import account
 from etl.pipeline.gate import judge_candidate, judge_landing
+from etl.pipeline.mapping_report import report_mapping
 from etl.pipeline.models import models, part_numbers
 from etl.pipeline.people import assign_person_ids
 from etl.pipeline.release import publish_run, publish_vocabulary_of
@@ -112,6 +113,8 @@ def run_models(run: Run, step: Step) -> Outcome:
             said.append(f"{name.split('.')[1]} {written:,}")
     if step.name == "account":
         said = [account.settle(run, engine(database(settings())))]
+    if step.name == "mapping_coverage":
+        said = [report_mapping(run)]
     return rows_in, rows_out, ", ".join(said)
 
 
