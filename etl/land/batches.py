@@ -14,7 +14,9 @@ from etl.engine import connection, quote_path
 from etl.errors import ContractError
 from etl.land.contract import Contract, SourceTable
 from etl.land.csv_files import Written, land_file
-from etl.land.source_file import Header, Prepared, prepare
+from etl.land.lines import lines_path, write_lines
+from etl.land.parts import Delivery, name_of, prepare_delivery
+from etl.land.source_file import Header, Prepared
 from etl.log import get_logger
 from etl.state import batch, reject_count
 from etl.state.locks import LANDING_LOCK
@@ -54,16 +56,17 @@ def land_batch(
     engine: Engine,
     contract: Contract,
     table: SourceTable,
-    path: Path,
+    paths: Delivery,
     header: Header,
     *,
     run_id: str,
     memory_limit: str | None = None,
 ) -> LandedBatch:
-    """Land one file in one transaction that holds the table's lock; the same content twice gives the first batch.
+    """Land one file, or its parts, in one transaction that holds the table's lock.
 
-    Order matters: the Parquet file is complete and in its place before the row is committed. A process killed in
-    between leaves no row, and at most files that the table's next landing removes or replaces.
+    The same content twice gives the first batch. Order matters: the Parquet file is complete and in its place before
+    the row is committed. A process killed in between leaves no row, and at most files that the table's next landing
+    removes or replaces.
     """
     folder = settings.landing_dir / contract.source / table.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,11 +74,11 @@ def land_batch(
     with engine.begin() as state:
         _lock(state, contract.source, table.name)
         try:
-            prepared = prepare(path, table.encoding, spool)
+            prepared = prepare_delivery(paths, table.encoding, spool)
             known = _same_content(state, contract.source, table, prepared.content_hash)
             if known is not None and batch_path(settings, contract.source, table.name, known.batch_id).exists():
                 return _from_row(settings, state, known)
-            return _land(settings, state, contract, table, path, header, prepared, part, known, run_id, memory_limit)
+            return _land(settings, state, contract, table, paths, header, prepared, part, known, run_id, memory_limit)
         finally:
             for leftover in folder.glob(".*"):
                 leftover.unlink()
@@ -86,7 +89,7 @@ def _land(
     state: Connection,
     contract: Contract,
     table: SourceTable,
-    path: Path,
+    paths: Delivery,
     header: Header,
     prepared: Prepared,
     part: Path,
@@ -97,12 +100,13 @@ def _land(
     """Write the batch's files and its row; a `known` batch whose file is gone is restored under its own numbers."""
     first = known.first_source_row_id if known is not None else _next_row_id(state, contract.source, table.name)
     rejects = part.with_name(".rejects.part")
+    file_name = name_of(paths)
     written = land_file(
         contract,
         table,
         header,
         prepared,
-        file_name=path.name,
+        file_name=file_name,
         first_row_id=first,
         output=part,
         rejects=rejects,
@@ -123,15 +127,16 @@ def _land(
     final = batch_path(settings, contract.source, table.name, batch_id)
     newest = _business_date(contract, table, part)
     previous = _previous_ignored(state, contract.source, table.name)
+    write_lines(written.lines, lines_path(settings, contract.source, table.name, batch_id))
     part.replace(final)
     if known is None:
-        _insert(state, contract, table, path, prepared, written, batch_id, first, newest, header, run_id)
+        _insert(state, contract, table, paths, prepared, written, batch_id, first, newest, header, run_id)
     new_columns = tuple(name for name in header.ignored if previous is not None and name not in previous)
-    _tell(path.name, table.name, batch_id, written, header, new_columns)
+    _tell(file_name, table.name, batch_id, written, header, new_columns)
     return LandedBatch(
         batch_id=batch_id,
         table=table.name,
-        file_name=path.name,
+        file_name=file_name,
         received=written.received,
         landed=written.landed,
         rejected=written.rejected,
@@ -197,7 +202,7 @@ def _insert(
     state: Connection,
     contract: Contract,
     table: SourceTable,
-    path: Path,
+    paths: Delivery,
     prepared: Prepared,
     written: Written,
     batch_id: int,
@@ -213,8 +218,8 @@ def _insert(
             table_name=table.name,
             content_hash=prepared.content_hash,
             contract_hash=table.contract_hash,
-            file_name=path.name,
-            file_bytes=path.stat().st_size,
+            file_name=name_of(paths),
+            file_bytes=sum(path.stat().st_size for path in paths),
             received_rows=written.received,
             landed_rows=written.landed,
             rejected_rows=written.rejected,

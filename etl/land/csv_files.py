@@ -16,6 +16,7 @@ from etl.engine import connection, quote_path
 from etl.errors import ContractError
 from etl.land import parsing
 from etl.land.contract import ROW_ID, Contract, SourceTable
+from etl.land.lines import Lines, by_line, by_record
 from etl.land.records import Reject, Survey, survey, survey_lines, write_well_formed
 from etl.land.source_file import NOTHING_LOADED, Header, Prepared
 
@@ -29,11 +30,12 @@ RAW_BYTES = 10_000
 
 @dataclass(frozen=True)
 class Written:
-    """Rows of a landed file: received = landed + rejected, with the rejected by reason."""
+    """Rows of a landed file: received = landed + rejected, with the rejected by reason; and where they stand."""
 
     received: int
     landed: int
     reasons: Mapping[str, int]
+    lines: Lines
 
     @property
     def rejected(self) -> int:
@@ -88,17 +90,28 @@ def land_file(
         done = _first_pass(con, job, prepared)
         duplicates = _duplicates(con, job, done)
         if not done.left_out and not duplicates and not done.skipped_lines and done.seen == prepared.records:
-            return Written(done.landed, done.landed, {})
-        found, done, duplicates = _explain(con, job, prepared, done, duplicates)
+            return Written(done.landed, done.landed, {}, _lines(job, prepared, done.landed, (), {}))
+        found, done, duplicates, wanted = _explain(con, job, prepared, done, duplicates)
         reasons = Counter(found.malformed) + Counter(done.left_out.values()) + Counter(duplicates.values())
-        written = Written(found.received, done.landed - len(duplicates), dict(sorted(reasons.items())))
-        if written.received != written.landed + written.rejected:
-            raise _ambiguous(job, written.received, written.landed + written.rejected)
-        _refuse_beyond_limit(job, written.received, reasons)
+        rows = (found.received, done.landed - len(duplicates))
+        if found.received != rows[1] + sum(reasons.values()):
+            raise _ambiguous(job, found.received, rows[1] + sum(reasons.values()))
+        _refuse_beyond_limit(job, found.received, reasons)
         if duplicates:
             _remove(con, job, duplicates)
-        _write_rejects(con, found.rejects, file_name, rejects)
-    return written
+        lines = _lines(job, prepared, found.received, found.rejects, wanted)
+        _write_rejects(con, found.rejects, lines, rejects)
+    return Written(*rows, dict(sorted(reasons.items())), lines)
+
+
+def _lines(
+    job: _Job, prepared: Prepared, received: int, rejects: Sequence[Reject], left_out: Mapping[int, str]
+) -> Lines:
+    """Where the landed rows stand; told by the rejects alone where every line but the header is one record."""
+    if received == prepared.lines - 1:
+        rejected_lines = [reject.line_no for reject in rejects]
+        return by_line(prepared.parts, prepared.lines, job.first_row_id, rejected_lines)
+    return by_record(prepared.path, job.header.fields, prepared.parts, job.first_row_id, left_out)
 
 
 @contextmanager
@@ -160,29 +173,37 @@ def _duplicates(con: Any, job: _Job, done: _Pass) -> dict[int, str]:
 
 def _explain(
     con: Any, job: _Job, prepared: Prepared, done: _Pass, duplicates: dict[int, str]
-) -> tuple[Survey, _Pass, dict[int, str]]:
-    """Which records are wrong. Reads the file again without the malformed ones where the two readers could differ.
+) -> tuple[Survey, _Pass, dict[int, str], dict[int, str]]:
+    """Which records are wrong, with the ordinals of the well-formed ones among them last.
 
+    Reads the file again without the malformed ones where the two readers could differ.
     They cannot where the file has no quotes: both count commas then, and the totals are compared besides.
     """
-    found = _survey(job, prepared, done, duplicates)
+    wanted = _wanted(job, done, duplicates)
+    found = _survey(job, prepared, done, wanted)
     doubtful = prepared.has_quotes and prepared.plain and bool(found.malformed or done.skipped_lines)
     if done.seen != found.well_formed or doubtful:
         _refuse_beyond_limit(job, found.received, Counter(found.malformed))
         done = _read_cleaned(con, job, prepared, found.well_formed)
         duplicates = _duplicates(con, job, done)
-        found = _survey(job, prepared, done, duplicates)
+        wanted = _wanted(job, done, duplicates)
+        found = _survey(job, prepared, done, wanted)
     if done.seen != found.well_formed:
         raise _ambiguous(job, found.well_formed, done.seen)
-    return found, done, duplicates
+    return found, done, duplicates, wanted
 
 
-def _survey(job: _Job, prepared: Prepared, done: _Pass, duplicates: Mapping[int, str]) -> Survey:
+def _wanted(job: _Job, done: _Pass, duplicates: Mapping[int, str]) -> dict[int, str]:
+    """Ordinals of well-formed records that do not land, with their reasons."""
     wanted = dict(done.left_out)
     if duplicates:
         for row_id, ordinal in _ordinals(job.first_row_id, done):
             if row_id in duplicates:
                 wanted[ordinal] = duplicates[row_id]
+    return wanted
+
+
+def _survey(job: _Job, prepared: Prepared, done: _Pass, wanted: Mapping[int, str]) -> Survey:
     keep = job.contract.allowed_rejects(prepared.lines)
     if prepared.plain and not prepared.has_quotes and done.seen + len(done.skipped_lines) == prepared.records:
         found = survey_lines(prepared.path, job.header.fields, wanted, done.skipped_lines, done.seen, keep)
@@ -213,14 +234,14 @@ def _remove(con: Any, job: _Job, duplicates: Mapping[int, str]) -> None:
     rewritten.replace(job.output)
 
 
-def _write_rejects(con: Any, rejects: tuple[Reject, ...], file_name: str, output: Path) -> None:
+def _write_rejects(con: Any, rejects: tuple[Reject, ...], lines: Lines, output: Path) -> None:
+    """File, record and line of each as the delivery's parts count them."""
+    places = [lines.place(reject.record_no, reject.line_no) for reject in rejects]
     con.execute(
-        "COPY (SELECT CAST(? AS VARCHAR) AS file, unnest(?::BIGINT[]) AS record_no, unnest(?::BIGINT[]) AS line_no, "
+        "COPY (SELECT unnest(?::VARCHAR[]) AS file, unnest(?::BIGINT[]) AS record_no, unnest(?::BIGINT[]) AS line_no, "
         f"unnest(?::VARCHAR[]) AS reason, unnest(?::VARCHAR[]) AS raw) TO {quote_path(output)} ({PARQUET})",
         [
-            file_name,
-            [reject.record_no for reject in rejects],
-            [reject.line_no for reject in rejects],
+            *([place[part] for place in places] for part in range(3)),
             [reject.reason for reject in rejects],
             [reject.raw[:RAW_BYTES].decode("utf-8", errors="replace").replace("\0", "\ufffd") for reject in rejects],
         ],

@@ -13,7 +13,8 @@ from etl.config import Settings
 from etl.errors import ContractError, DatabaseUnavailable
 from etl.land.batches import LandedBatch, land_batch
 from etl.land.contract import Contract, SourceTable
-from etl.land.source_file import Header, find_files, read_header
+from etl.land.parts import Delivery, find_files, read_headers
+from etl.land.source_file import Header
 from etl.log import get_logger
 
 log = get_logger(__name__)
@@ -28,7 +29,7 @@ PACKED_FACTOR = 10
 class LandingPlan:
     """What a folder holds, checked as far as the headers: nothing was loaded for it."""
 
-    files: dict[str, Path]
+    files: dict[str, Delivery]
     headers: dict[str, Header]
     missing_optional: tuple[str, ...]
 
@@ -68,9 +69,9 @@ def plan_folder(contract: Contract, folder: Path) -> LandingPlan:
     files = find_files(contract, folder)
     headers: dict[str, Header] = {}
     faults: list[ContractError] = []
-    for name, path in files.items():
+    for name, paths in files.items():
         try:
-            headers[name] = read_header(contract, contract.tables[name], path)
+            headers[name] = read_headers(contract, contract.tables[name], paths)
         except ContractError as fault:
             faults.append(fault)
     if len(faults) == 1:
@@ -155,9 +156,8 @@ def _in_parallel(
     return landed
 
 
-def _size(path: Path) -> int:
-    size = path.stat().st_size
-    return size * PACKED_FACTOR if path.name.lower().endswith(".gz") else size
+def _size(paths: Delivery) -> int:
+    return sum(path.stat().st_size * (PACKED_FACTOR if path.name.lower().endswith(".gz") else 1) for path in paths)
 
 
 def _share(memory_limit: str, parts: int) -> str:

@@ -1,21 +1,22 @@
-"""A CSV file on its way in: found, unpacked, transcoded, hashed, checked byte by byte; no value is looked at here."""
+"""A CSV file on its way in: unpacked, transcoded, hashed, checked byte by byte; no value is looked at here."""
 
 import codecs
 import csv
 import gzip
 import hashlib
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from etl.errors import ContractError, UsageError
+from etl.errors import ContractError
 from etl.land.contract import Contract, SourceTable
+from etl.land.lines import Part
 
 CHUNK_BYTES = 1 << 22
 HEADER_BYTES = 1 << 20
 MAX_UNPACKED_BYTES = 200 << 30  # a small gzip may unpack to anything
-ENDINGS = (".csv", ".csv.gz")
 NOTHING_LOADED = "Nothing of this batch was loaded; the published release stays as it is."
 
 
@@ -30,7 +31,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A file as UTF-8 on disk. `content_hash` is of the unpacked bytes as they came.
+    """A file, or the parts of one, as UTF-8 on disk. `content_hash` is of the unpacked bytes as they came.
 
     `records` counts line ends outside quotes, without the header: an independent count, exact for a file without
     blank lines whose quotes are sound. `plain` says that no line ending or character needs cleaning before reading.
@@ -43,45 +44,12 @@ class Prepared:
     records: int
     has_quotes: bool
     plain: bool
-
-
-def find_files(contract: Contract, folder: Path) -> dict[str, Path]:
-    """The file of each table that has one, by table; letter case does not matter.
-
-    ContractError: a required table has no file, or a table has two.
-    """
-    if not folder.is_dir():
-        raise UsageError(
-            f"{folder} is not a folder.", state="Nothing was loaded.", todo="Give the folder of the CSV files."
-        )
-    present: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        if path.is_file():
-            present.setdefault(path.name.lower(), []).append(path)
-    found: dict[str, Path] = {}
-    for table in contract.tables.values():
-        paths = [path for ending in ENDINGS for path in present.get(f"{table.file.lower()}{ending}", [])]
-        if len(paths) > 1:
-            raise ContractError(
-                f"{folder} has {' and '.join(path.name for path in paths)}: only one can be the table {table.name}.",
-                state="Nothing was loaded.",
-                todo="Remove the one that is not meant.",
-            )
-        if paths:
-            found[table.name] = paths[0]
-    missing = [table.file for table in contract.tables.values() if table.required and table.name not in found]
-    if missing:
-        raise ContractError(
-            f"{folder} has no {' and no '.join(f'{stem}.csv (or .csv.gz)' for stem in missing)}.",
-            state="Nothing was loaded; the published release stays as it is.",
-            todo="These tables are required. Complete the export, or give another folder.",
-        )
-    return found
+    parts: tuple[Part, ...]
 
 
 def read_header(contract: Contract, table: SourceTable, path: Path) -> Header:
     """The header of a file, matched with the contract; ContractError says which columns are missing."""
-    names = _header_names(path, table.encoding)
+    names = header_names(path, table.encoding)
     lowered = [name.lower() for name in names]
     positions: dict[str, int] = {}
     missing: list[str] = []
@@ -119,9 +87,9 @@ def _shortened(names: list[str], limit: int = 40) -> str:
     return ", ".join(shown[:limit]) + (f" and {len(shown) - limit} more" if len(shown) > limit else "")
 
 
-def _header_names(path: Path, encoding: str) -> list[str]:
+def header_names(path: Path, encoding: str) -> list[str]:
     start = b""
-    for chunk in _chunks(path):
+    for chunk in chunks(path):
         start += chunk[:HEADER_BYTES]
         if len(start) >= HEADER_BYTES:
             break
@@ -146,34 +114,25 @@ def prepare(path: Path, encoding: str, spool: Path) -> Prepared:
     """
     packed = path.name.lower().endswith(".gz")
     is_utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii")
-    checker = _Checker(path.name, encoding, is_utf8)
+    checker = Checker(path.name, encoding, is_utf8)
     if packed or not is_utf8:
         with spool.open("wb") as out:
-            for chunk in _chunks(path):
-                out.write(checker.feed(chunk))
-            out.write(checker.end())
+            out.writelines(checker.texts(path))
     else:
-        for chunk in _chunks(path):
-            checker.feed(chunk)
-        checker.end()
-    if checker.newlines == 0 and checker.returns > 0:
-        raise ContractError(
-            f"The lines of {path.name} end with a carriage return alone.",
-            state=NOTHING_LOADED,
-            todo="Drop the file with line feeds (or carriage return and line feed) as line ends.",
-        )
+        deque(checker.texts(path), maxlen=0)
     return Prepared(
         path=spool if packed or not is_utf8 else path,
         content_hash=checker.digest.hexdigest(),
         unpacked_bytes=checker.bytes,
-        lines=checker.newlines + (0 if checker.ends_with_newline else 1),
-        records=max(checker.lines_outside_quotes + (0 if checker.ends_with_newline else 1) - 1, 0),
+        lines=checker.lines,
+        records=checker.records,
         has_quotes=checker.has_quotes,
-        plain=not checker.has_nul and checker.returns in (0, checker.newlines) and checker.returns == checker.pairs,
+        plain=checker.plain,
+        parts=(Part(path.name, 2),),
     )
 
 
-class _Checker:
+class Checker:
     """Running state over the chunks of one file."""
 
     def __init__(self, name: str, encoding: str, is_utf8: bool) -> None:
@@ -187,6 +146,30 @@ class _Checker:
     @property
     def ends_with_newline(self) -> bool:
         return self.last == b"\n"
+
+    @property
+    def lines(self) -> int:
+        return self.newlines + (0 if self.ends_with_newline else 1)
+
+    @property
+    def records(self) -> int:
+        return max(self.lines_outside_quotes + (0 if self.ends_with_newline else 1) - 1, 0)
+
+    @property
+    def plain(self) -> bool:
+        return not self.has_nul and self.returns in (0, self.newlines) and self.returns == self.pairs
+
+    def texts(self, path: Path) -> Iterator[bytes]:
+        """The file's text as UTF-8 in pieces, each counted when it is given."""
+        for chunk in chunks(path):
+            yield self.feed(chunk)
+        yield self.end()
+        if self.newlines == 0 and self.returns > 0:
+            raise ContractError(
+                f"The lines of {self.name} end with a carriage return alone.",
+                state=NOTHING_LOADED,
+                todo="Drop the file with line feeds (or carriage return and line feed) as line ends.",
+            )
 
     def feed(self, chunk: bytes) -> bytes:
         """Take a chunk as it came; give it as UTF-8."""
@@ -241,7 +224,7 @@ class _Checker:
         self.last = text[-1:]
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
+def chunks(path: Path) -> Iterator[bytes]:
     """The unpacked bytes of a file in pieces."""
     read = 0
     try:
