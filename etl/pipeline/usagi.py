@@ -17,7 +17,10 @@ from etl.engine import connection, relation
 from etl.errors import ContractError, UsageError
 from etl.pipeline.coverage import SourceColumn
 
-EXPORT_HEADER = ("sourceCode", "sourceName", "sourceFrequency", "sourceColumn")
+# the last two for Usagi's "additional info": it keeps them as ADD_INFO:source_vocabulary_id and ADD_INFO:sourceColumn
+EXPORT_HEADER = ("sourceCode", "sourceName", "sourceFrequency", "source_vocabulary_id", "sourceColumn")
+VOCABULARY_TOLD = ("ADD_INFO:source_vocabulary_id", "ADD_INFO:source_vocabulary")
+LONGEST_VOCABULARY = 20  # source_vocabulary_id of the CDM
 NEEDED = ("sourceCode", "conceptId", "mappingStatus")
 LAYOUT = tuple(field.name for field in tables()["source_to_concept_map"].fields)
 # Usagi up to 1.3 calls the type EVENT and may not write it; values and units are no targets of the code itself.
@@ -65,7 +68,7 @@ def export_unmapped(
     for name, path in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         by_rows = sorted(codes[name].items(), key=lambda item: (-item[1][1], item[0]))
-        lines = [(code, shown, rows, " ".join(sorted(set(at)))) for code, (shown, rows, at) in by_rows]
+        lines = [(code, shown, rows, name, " ".join(sorted(set(at)))) for code, (shown, rows, at) in by_rows]
         _write(path, EXPORT_HEADER, lines)
     return [(name, path, len(codes[name])) for name, path in files.items()]
 
@@ -80,11 +83,15 @@ def import_usagi(
     none of Usagi's, an approved target is no standard, valid concept, or a code has a map in another file already (both
     would hold, so the code would have two targets).
     """
-    if not source_vocabulary.strip():
-        raise UsageError("The source vocabulary has no name.", todo="Name it as the source does: --vocabulary NAME.")
+    if not 0 < len(source_vocabulary.strip()) <= LONGEST_VOCABULARY:
+        raise UsageError(
+            f"A source vocabulary's name has 1 to {LONGEST_VOCABULARY} characters, not {len(source_vocabulary)}.",
+            state="No map was written.",
+            todo="Name it as the source's models do; where theirs is longer, shorten it there first.",
+        )
     path = map_folder / f"{file_stem(source_vocabulary)}.csv"
     _refuse_existing([path], replace=replace or add, otherwise="add to it with --add, or write it anew with --replace")
-    approved, ignored = _approved(file)
+    approved, ignored = _approved(file, source_vocabulary)
     if not approved:
         raise ContractError(
             f"{file.name} has no approved target ({_told(ignored) or 'no row'}).",
@@ -124,7 +131,7 @@ def concepts_in_use(settings: Settings, vocabulary_id: int) -> Path:
     return settings.vocabulary_dir / str(vocabulary_id) / "concept.parquet"
 
 
-def _approved(file: Path) -> tuple[dict[tuple[str, int], str], Counter[str]]:
+def _approved(file: Path, source_vocabulary: str) -> tuple[dict[tuple[str, int], str], Counter[str]]:
     """(code, target) → name of the approved rows, and the other rows by why they do not count."""
     found: dict[tuple[str, int], str] = {}
     ignored: Counter[str] = Counter()
@@ -133,7 +140,7 @@ def _approved(file: Path) -> tuple[dict[tuple[str, int], str], Counter[str]]:
             reader = csv.DictReader(lines, restval="")
             _require_usagi(file, reader.fieldnames or ())
             for record in reader:
-                why = _why_not(record)
+                why = _why_not(record, source_vocabulary)
                 if why:
                     ignored[why] += 1
                     continue
@@ -150,13 +157,21 @@ def _approved(file: Path) -> tuple[dict[tuple[str, int], str], Counter[str]]:
     return found, ignored
 
 
-def _why_not(record: dict[str, str]) -> str | None:
+def _why_not(record: Mapping[str, str], source_vocabulary: str) -> str | None:
     status = record["mappingStatus"].strip().upper()
     if status != "APPROVED":
         return f"status {status or 'missing'}"
     if (record.get("mappingType") or "").strip().upper() not in TARGET_TYPES:
         return f"mapping type {record['mappingType'].strip()}"
-    return "approved as having no concept" if record["conceptId"].strip() in ("", "0") else None
+    if record["conceptId"].strip() in ("", "0"):
+        return "approved as having no concept"
+    told = _told_vocabulary(record)
+    return f"of the vocabulary {told}" if told and told != source_vocabulary else None
+
+
+def _told_vocabulary(record: Mapping[str, str]) -> str | None:
+    """The vocabulary that a row names itself, where Usagi was given it as additional information."""
+    return next((record[column].strip() for column in VOCABULARY_TOLD if (record.get(column) or "").strip()), None)
 
 
 def _require_usagi(file: Path, header: Sequence[str]) -> None:
@@ -237,9 +252,12 @@ def _codes_of(file: Path, source_vocabulary: str) -> set[str]:
                 for row in reader
                 if row["source_vocabulary_id"] == source_vocabulary and not row.get("invalid_reason")
             }
-        if file.stem[:20] == source_vocabulary[:20]:
-            return {row["sourceCode"].strip() for row in reader if row.get("mappingStatus", "").upper() == "APPROVED"}
-    return set()
+        return {
+            row["sourceCode"].strip()
+            for row in reader
+            if row.get("mappingStatus", "").strip().upper() == "APPROVED"
+            and (_told_vocabulary(row) or file.stem) == source_vocabulary
+        }
 
 
 def _told(ignored: Counter[str]) -> str:
