@@ -3,7 +3,7 @@
 --           dates the first row
 -- keeps:    a death without a month as of December, without a day as of its month's last; a month or day that no calendar
 --           has counts as unknown
--- keeps:    a cause that the vocabulary does not know as 0; NULL where the source names none
+-- keeps:    a cause that the vocabulary does not know as 0, NULL where the source names none; maps as of the death
 -- excludes: records without a year of death (map.excluded: no_start_date), and of unknown or excluded persons
 -- note:     the records that are not kept are map.excluded's other_record_of_death
 WITH recorded AS (
@@ -89,3 +89,4 @@ LEFT JOIN map.map_source_code AS cause
     ON record.cause_vocabulary = cause.source_vocabulary
     AND record.cause_code = cause.source_code
     AND cause.target_no = 0
+    AND record.death_date BETWEEN cause.valid_start_date AND cause.valid_end_date
