@@ -64,6 +64,12 @@ def export_unmapped(
             todo="Name a folder as --output: Usagi maps one vocabulary per file.",
         )
     files = {name: output if output.suffix == ".csv" else output / f"{file_stem(name)}.csv" for name in sorted(codes)}
+    if len(set(files.values())) < len(files):
+        raise UsageError(
+            f"Two of these vocabularies would be written to one file: {', '.join(files)}.",
+            state="Nothing was written.",
+            todo="Export their columns one by one with --column and a FILE.csv of your choice.",
+        )
     _refuse_existing(files.values(), replace=replace)
     for name, path in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)

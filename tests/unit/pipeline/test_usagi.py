@@ -100,6 +100,13 @@ def test_one_file_takes_one_vocabulary_only(tmp_path: Path) -> None:
     assert path == tmp_path / "one.csv"
 
 
+def test_vocabularies_whose_files_would_be_one_are_not_written_over_each_other(tmp_path: Path) -> None:
+    column = SourceColumn("wards.code", "code", (unmapped("X", 1), unmapped("X", 1, vocabulary="local!")))
+    with pytest.raises(UsageError, match="one file: Local, local!"):
+        export_unmapped([column], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_exported_file_is_not_overwritten_unasked(tmp_path: Path) -> None:
     export_unmapped(COLUMNS, tmp_path / "out")
     (tmp_path / "out/local.csv").write_text("worked on")
