@@ -19,7 +19,7 @@ SELECT
     cast(NULL AS double) AS paid_by_primary,
     cast(NULL AS double) AS paid_ingredient_cost,
     cast(NULL AS double) AS paid_dispensing_fee,
-    cast(NULL AS bigint) AS payer_plan_period_id,
+    cast(cost.payer_plan_period_id AS bigint) AS payer_plan_period_id,
     cast(NULL AS double) AS amount_allowed,
     cast(NULL AS integer) AS revenue_code_concept_id,
     cast(NULL AS varchar) AS revenue_code_source_value,

@@ -1,13 +1,17 @@
 -- one row per person, ingredient, unit, daily dose and uninterrupted time: exposures at most 30 days apart are one era
 -- keeps:    strengths per unit of form (amount), times quantity over days of supply where both are known; else
 --           (Synthea) one unit a day is assumed
+-- keeps:    strengths that are not withdrawn (invalid_reason), whatever their valid_end_date: bundles past-date valid ones
 -- excludes: drugs without strength, and strengths per volume (numerator): how much is given is not known
 WITH exposure AS (
     SELECT
         drug.person_id,
         strength.ingredient_concept_id,
         strength.amount_unit_concept_id AS unit_concept_id,
-        strength.amount_value * coalesce(drug.quantity / nullif(drug.days_supply, 0), 1) AS dose_value,
+        strength.amount_value * CASE
+            WHEN drug.quantity > 0 AND drug.days_supply > 0 THEN drug.quantity / nullif(drug.days_supply, 0)
+            ELSE 1
+        END AS dose_value,
         drug.drug_exposure_id,
         drug.drug_exposure_start_date AS start_date,
         drug.drug_exposure_end_date AS end_date

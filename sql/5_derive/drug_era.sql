@@ -1,7 +1,8 @@
 -- one row per person, ingredient and uninterrupted time: exposures at most 30 days apart are one era
 -- keeps:    a drug with several ingredients in an era of each
--- keeps:    gap_days as the days of the era on which no exposure is recorded
--- excludes: exposures without a standard concept, and drugs without an ingredient (devices, vaccine groups)
+-- keeps:    gap_days as the days of the era that no exposure covers: days that two cover count once. (Where a new supply
+--           begins before the last ends, the specification would have the rest thrown away; here it is still taken.)
+-- excludes: exposures without a standard concept, and drugs without a standard ingredient of RxNorm or its Extension
 WITH ingredient AS (
     SELECT
         ancestor.descendant_concept_id AS drug_concept_id,
