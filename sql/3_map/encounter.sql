@@ -44,7 +44,7 @@ dated AS (
         person.person_id,
         NULL AS encounter_id,
         detail.start_datetime,
-        CASE WHEN detail.end_datetime >= detail.start_datetime THEN detail.end_datetime END AS end_datetime
+        detail.end_datetime
     FROM source.src_visit_detail AS detail
     INNER JOIN map.person AS person ON detail.person_key = person.person_key
     WHERE detail.start_datetime IS NOT NULL

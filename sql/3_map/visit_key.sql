@@ -40,7 +40,6 @@ SELECT
 FROM encounter
 LEFT JOIN known_detail AS detail
     ON encounter.visit_key = detail.visit_detail_key
-    AND encounter.person_id = detail.person_id
     AND encounter.visit_occurrence_id = detail.visit_occurrence_id
 
 UNION ALL
