@@ -7,7 +7,7 @@
 -- keeps:    ends bounded by the data cut-off and by 60 days after death
 -- excludes: periods that would begin after that bound, and persons without any record: nothing says that they were
 --           observed
--- note:     a person's days are joined before the windows: 2 million events of 10,000 persons take half a second
+-- note:     a person's days are joined before the windows: 2 million events of 10,000 persons take 0.7 s on two cores
 WITH record AS (
     SELECT
         visit.person_id,
