@@ -20,6 +20,8 @@ LAYOUT_COLUMNS = ("source_code", "source_vocabulary_id", "target_concept_id")
 USAGI_COLUMNS = ("sourceCode", "conceptId", "mappingStatus")
 # Where Usagi keeps what its user loaded beside code and name: a file may hold several vocabularies.
 USAGI_VOCABULARY = ("ADD_INFO:source_vocabulary_id", "ADD_INFO:source_vocabulary")
+# Usagi up to 1.3 says EVENT; a file without the column has only these.
+USAGI_TARGETS = ("", "EVENT", "MAPS_TO")
 VOCABULARY_LENGTH = 20  # of vocabulary_id in the CDM
 # Usagi gives no dates: a map holds for ever, as Athena's own do.
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2099, 12, 31)
@@ -101,7 +103,7 @@ def _why_not(record: Mapping[str, str]) -> str | None:
     """Why a row of Usagi's does not count, None if it does."""
     if record["mappingStatus"].strip().upper() != "APPROVED":
         return "not APPROVED"
-    if (record.get("mappingType") or "").strip().upper() not in ("", "MAPS_TO"):
+    if (record.get("mappingType") or "").strip().upper() not in USAGI_TARGETS:
         return "another mapping type than MAPS_TO"
     return None
 
