@@ -4,6 +4,7 @@ Tables are lists of rows; what a row does not name is NULL. `write` gives Parque
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,13 @@ def hospital() -> Cdm:
             condition(1001, 2, "2019-01-01", 101),
             condition(1002, 2, "2020-02-01", None),
         ],
+        "drug_exposure": [
+            {
+                "drug_exposure_id": 800, "person_id": 2, "drug_concept_id": ASPIRIN, "days_supply": 32,
+                "drug_exposure_start_date": "2019-01-01", "drug_exposure_end_date": "2019-02-01",
+                "drug_type_concept_id": EHR,
+            }
+        ],
         "drug_era": [
             {
                 "drug_era_id": 1, "person_id": 2, "drug_concept_id": ASPIRIN,
@@ -141,10 +149,18 @@ def _literal(value: Any) -> str:
     return quote_path(value) if isinstance(value, str) else str(value)
 
 
-ALL_ACCOUNTED = (SourceAccount("hospital.patients", landed=2, unaccounted=0),)
+def account(table: str, **changes: Any) -> SourceAccount:
+    """A ledger that adds up: 2 rows received, landed and used, 3 CDM rows; `changes` break it."""
+    agreed = SourceAccount(
+        table, received=2, rejected=0, landed=2, used=2, excluded=0, unaccounted=0, not_landed=0, cdm=3
+    )
+    return replace(agreed, **changes)
 
 
-def counts(cdm: Cdm, folder: Path, account: Sequence[SourceAccount] = ALL_ACCOUNTED) -> dict[str, CheckResult]:
+ALL_ACCOUNTED = (account("hospital.patients"),)
+
+
+def counts(cdm: Cdm, folder: Path, ledger: Sequence[SourceAccount] = ALL_ACCOUNTED) -> dict[str, CheckResult]:
     """Write a candidate below `folder` and count all checks of the project's suites on it; results by check id.
 
     Needs a CDMFLOW_HOME (fixture `home`): DuckDB spills into it.
@@ -152,5 +168,5 @@ def counts(cdm: Cdm, folder: Path, account: Sequence[SourceAccount] = ALL_ACCOUN
     vocabulary = folder / "vocabulary"
     if not vocabulary.exists():
         write_vocabulary(vocabulary)
-    results = compute_candidate(settings(), write(cdm, folder / "run"), vocabulary, account)
+    results = compute_candidate(settings(), write(cdm, folder / "run"), vocabulary, ledger)
     return {result.check_id: result for result in results}

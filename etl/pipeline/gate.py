@@ -1,5 +1,6 @@
 """The two gates of a run: what was landed, and the candidate. Verdicts are recorded; a refusal stops the run."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +10,7 @@ import sqlalchemy
 from etl import land, quality, state
 from etl.config import settings
 from etl.errors import GateRefused
-from etl.pipeline.account import source_accounts
+from etl.pipeline.account import source_accounts, table_accounts
 from etl.pipeline.runs import Run, database, engine, record, vocabulary_folder
 
 
@@ -45,13 +46,14 @@ def judge_candidate(run: Run) -> str:
     configured = settings()
     assert run.vocabulary_id is not None
     db = engine(database(configured))
+    ledger = table_accounts(db, run)
     results = quality.compute_candidate(
-        configured, run.folder, vocabulary_folder(run.vocabulary_id), source_accounts(db, run)
+        configured, run.folder, vocabulary_folder(run.vocabulary_id), source_accounts(ledger)
     )
     _remember(db, run, results)
     result = quality.gate_candidate(results, run.folder / "report" / "candidate")
     record(run.run_id, verdict=verdict_of(result))
-    return decide(run, result, "candidate")
+    return decide(run, result, "candidate", [problem for account in ledger for problem in account.disagreements])
 
 
 def verdict_of(result: quality.GateResult) -> dict[str, Any]:
@@ -67,10 +69,10 @@ def verdict_of(result: quality.GateResult) -> dict[str, Any]:
     }
 
 
-def decide(run: Run, result: quality.GateResult, what: str) -> str:
-    """The verdict in words, or GateRefused with the checks, the counts and the page."""
+def decide(run: Run, result: quality.GateResult, what: str, ledger: Sequence[str] = ()) -> str:
+    """The verdict in words, or GateRefused with what of the ledger disagrees, the checks, the counts and the page."""
     if not result.passed:
-        reasons = "\n".join(f"  {reason}" for reason in result.reasons[:20])
+        reasons = "\n".join(f"  {reason}" for reason in (*ledger, *result.reasons[:20]))
         more = f"\n  … and {len(result.reasons) - 20} more" if len(result.reasons) > 20 else ""
         record(run.run_id, status="refused", ended_at=datetime.now(UTC), message=f"the gate refused the {what}")
         raise GateRefused(

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,9 +57,12 @@ def compute_candidate(
     return results
 
 
-def accounting_check(table: str) -> Check:
-    """Every landed row is in the CDM, excluded by a named rule, or a defect: no threshold can allow one."""
-    return Check(table="accounting", column=table, check_type="accounting", severity="critical")
+def ledger_checks(table: str) -> tuple[Check, ...]:
+    """What must hold of a source table's rows: no threshold can allow one to be lost, doubled or made up."""
+    return tuple(
+        Check(table="accounting", column=table, check_type=check_type, severity="critical")
+        for check_type in LEDGER_TYPES
+    )
 
 
 def count_checks(
@@ -123,8 +126,20 @@ def _count_concepts(
 
 def _accounting(account: Sequence[SourceAccount]) -> Iterator[tuple[Check, _Counted]]:
     for source in account:
-        # A table that landed nothing has nothing to account for, but unaccounted rows are never "not applicable".
-        yield accounting_check(source.table), _Counted(source.unaccounted, source.landed, 0.0)
+        for check in ledger_checks(source.table):
+            # A table that landed nothing has nothing to account for, but rows too many are never "not applicable".
+            yield check, _Counted(*LEDGER_TYPES[check.check_type](source), 0.0)
+
+
+# check type → violated and denominator
+LEDGER_TYPES: dict[str, Callable[[SourceAccount], tuple[int, int]]] = {
+    "accounting": lambda of: (of.unaccounted, of.landed),
+    "landed_or_rejected": lambda of: (
+        (0, 0) if of.received is None else (abs(of.received - of.landed - of.rejected), of.received)
+    ),
+    "used_or_excluded": lambda of: (abs(of.landed - of.used - of.excluded - of.unaccounted), of.landed),
+    "from_landed": lambda of: (of.not_landed, of.cdm),
+}
 
 
 def _result(check: Check, counted: _Counted) -> CheckResult:

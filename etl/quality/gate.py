@@ -13,7 +13,7 @@ from typing import Any
 
 from etl.config import Settings, settings
 from etl.log import get_logger
-from etl.quality.compute import accounting_check
+from etl.quality.compute import LEDGER_TYPES, ledger_checks
 from etl.quality.decision import Answer, Decision, decide
 from etl.quality.model import Check, CheckResult, GateResult, LandedTable
 from etl.quality.suites import read_suites
@@ -61,7 +61,8 @@ def _gate_candidate(
     if suites is None:
         suites = read_suites(settings().expectations_dir / "cdm")
     # Without an account this suite is empty, and so shuts the gate.
-    accounted = [accounting_check(result.column) for result in results if result.check_type == "accounting"]
+    tables = dict.fromkeys(result.column for result in results if result.check_type in LEDGER_TYPES)
+    accounted = [check for table in tables for check in ledger_checks(table)]
     asked = {**suites, "accounting": accounted}
     validated = validate_candidate(asked, results)
     decision = _decide(

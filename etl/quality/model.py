@@ -46,11 +46,21 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class SourceAccount:
-    """The row account of one source table: landed rows, and those that no rule and no CDM row accounts for."""
+    """The row account of one source table, in rows; `compute.LEDGER_TYPES` says what of it must agree.
+
+    `received` is None where `landed` holds earlier deliveries too (a table that is appended to). `used` counts merged
+    and supporting rows. `cdm` are the table's rows in the CDM, `not_landed` those that decode to no landed row.
+    """
 
     table: str
+    received: int | None
+    rejected: int
     landed: int
+    used: int
+    excluded: int
     unaccounted: int
+    not_landed: int
+    cdm: int
 
 
 @dataclass(frozen=True)

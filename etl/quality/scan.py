@@ -13,6 +13,8 @@ from etl.quality.model import Check
 
 # A death certificate, an autopsy or a bill may follow; the Data Quality Dashboard's limit.
 DAYS_AFTER_DEATH = 60
+# Type concepts of these thousands (38000xxx, 44818xxx) were withdrawn in 2020 for the ones from 32809 on.
+OLD_TYPES = (38000, 44818)
 
 
 @dataclass
@@ -130,6 +132,16 @@ def _within_visit(check: Check, scan: Scan) -> tuple[str, str]:
     return _filtered(outside), _filtered(f"{column} IS NOT NULL AND {visit}.key IS NOT NULL")
 
 
+def _in_range(check: Check, scan: Scan) -> tuple[str, str]:
+    column, (least, most) = f"t.{quoted(check.column)}", check.argument[0].split("..")
+    return _filtered(f"{column} NOT BETWEEN {int(least)} AND {int(most)}"), f"count({column})"
+
+
+def _current_type(check: Check, scan: Scan) -> tuple[str, str]:
+    column = f"t.{quoted(check.column)}"
+    return _filtered(" OR ".join(f"{column} // 1000 = {block}" for block in OLD_TYPES)), f"count({column})"
+
+
 def _has_rows(check: Check, scan: Scan) -> tuple[str, str]:
     return "CAST(count(*) = 0 AS BIGINT)", "1"
 
@@ -146,14 +158,22 @@ BUILDERS: dict[str, Callable[[Check, Scan], tuple[str, str] | None]] = {
     "before_death": _before_death,
     "same_person": _same_person,
     "within_visit": _within_visit,
+    "in_range": _in_range,
+    "current_type": _current_type,
 }
 
 
 def overlap_sql(check: Check) -> str:
-    """Rows of a person that begin on or before the end of an earlier one, and all rows: a window of its own."""
-    start, end = quoted(check.column), quoted(check.argument[0])
+    """Rows of a person that begin on or before the end of an earlier one, and all rows: a window of its own.
+
+    `stays_apart` counts only visits of its concepts.
+    """
+    start, end, only = quoted(check.column), quoted(check.argument[0]), ""
+    if check.check_type == "stays_apart":
+        end = quoted("visit_end_date")
+        only = f" WHERE visit_concept_id IN ({', '.join(str(int(concept)) for concept in check.argument)})"
     return (
         f"SELECT count(*) FILTER (WHERE starts <= ended), count(*) FROM ("
         f"SELECT {start} AS starts, max({end}) OVER (PARTITION BY person_id ORDER BY {start}, {end} "
-        f"ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS ended FROM cdm.{quoted(check.table)})"
+        f"ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS ended FROM cdm.{quoted(check.table)}{only})"
     )

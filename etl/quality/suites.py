@@ -10,6 +10,7 @@ A file names its table and a list of groups. A group is one check type with one 
 Keys: `check`, `severity`, optionally `allowed_percent` and `columns` (a list, or a mapping to the check's argument).
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,12 @@ CHECK_TYPES: dict[str, bool] = {
     "same_person": True,
     "within_visit": True,
     "no_overlap": True,
-    "accounting": False,
+    "stays_apart": True,
+    "in_range": True,
+    "current_type": False,
 }
-WHOLE_TABLE = ("has_rows", "columns", "types", "accounting")
+RANGE = re.compile(r"-?\d{1,9}\.\.-?\d{1,9}")
+WHOLE_TABLE = ("has_rows", "columns", "types")
 
 
 def read_suites(directory: Path) -> dict[str, tuple[Check, ...]]:
@@ -91,6 +95,8 @@ def _checks_of(group: Any, table: str, path: Path) -> Iterator[Check]:
     if (check_type in WHOLE_TABLE) != (columns is None):
         raise _broken(path, f"{'must not name' if columns is not None else 'must name'} columns of {check_type}")
     for column, argument in _columns_of(columns, check_type, path):
+        if check_type == "in_range" and not RANGE.fullmatch(" ".join(argument)):
+            raise _broken(path, f"must give {column} a range like 0..365")
         yield Check(table, column, check_type, severity, float(allowed), argument)
 
 

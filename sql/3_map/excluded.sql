@@ -2,9 +2,11 @@
 --   person_unknown             the source has no such person
 --   person_without_birth_year  the person cannot be in the CDM, so neither can what belongs to him
 --   no_start_date, no_code     the CDM cannot date the record, or there is nothing to map
+--   other_record_of_death      the CDM has one death per person, and another record is more reliable or later
 --   visit_unknown              a visit detail whose visit is not in the CDM, or is somebody else's
 --   cost_event_unknown         a cost whose event or visit is not in the CDM
--- note: rows that only support others are judged by the account (supports_nothing)
+-- note: rows that went into another row of their table are no exclusion (map.merged); rows that only support others are
+--       judged by the account (supports_nothing)
 WITH record AS (
     SELECT
         event.source_part_no,
@@ -43,19 +45,19 @@ WITH record AS (
     FROM source.src_payer_plan AS plan
     UNION ALL
     SELECT
-        note.source_part_no,
-        note.source_row_id,
-        note.person_key,
-        CASE WHEN note.note_datetime IS NULL THEN 'no_start_date' END AS own_rule
-    FROM source.src_note AS note
-    UNION ALL
-    SELECT
         cost.source_part_no,
         cost.source_row_id,
         cost.person_key,
         CASE WHEN known.cost_id IS NULL THEN 'cost_event_unknown' END AS own_rule
     FROM source.src_cost AS cost
     LEFT JOIN map.cost AS known ON cost.source_row_id * 100000 + cost.source_part_no * 100 = known.cost_id
+    UNION ALL
+    SELECT
+        note.source_part_no,
+        note.source_row_id,
+        note.person_key,
+        CASE WHEN note.note_datetime IS NULL THEN 'no_start_date' END AS own_rule
+    FROM source.src_note AS note
     UNION ALL
     SELECT
         person.source_part_no,
@@ -68,8 +70,19 @@ WITH record AS (
         death.source_part_no,
         death.source_row_id,
         death.person_key,
-        CASE WHEN death.death_datetime IS NULL THEN 'no_start_date' END AS own_rule
+        CASE
+            WHEN known.source_row_id IS NULL THEN 'no_start_date'
+            WHEN NOT known.is_kept THEN 'other_record_of_death'
+        END AS own_rule
     FROM source.src_death AS death
+    LEFT JOIN map.death AS known
+        ON death.source_part_no = known.source_part_no
+        AND death.source_row_id = known.source_row_id
+),
+
+patient AS (
+    SELECT DISTINCT person.person_key
+    FROM source.src_person AS person
 )
 
 SELECT
@@ -77,11 +90,12 @@ SELECT
     cast(record.source_row_id AS bigint) AS source_row_id,
     cast(
         CASE
-            WHEN person.person_key IS NULL THEN 'person_unknown'
-            WHEN person.year_of_birth IS NULL THEN 'person_without_birth_year'
+            WHEN patient.person_key IS NULL THEN 'person_unknown'
+            WHEN person.person_key IS NULL THEN 'person_without_birth_year'
             ELSE record.own_rule
         END AS varchar
     ) AS rule
 FROM record
-LEFT JOIN source.src_person AS person ON record.person_key = person.person_key
-WHERE person.person_key IS NULL OR person.year_of_birth IS NULL OR record.own_rule IS NOT NULL
+LEFT JOIN map.person AS person ON record.person_key = person.person_key
+LEFT JOIN patient ON record.person_key = patient.person_key
+WHERE person.person_key IS NULL OR record.own_rule IS NOT NULL

@@ -8,7 +8,7 @@ WITH resident AS (
     SELECT person.person_key
     FROM source.src_person AS person
     SEMI JOIN state.person AS known ON person.person_key = known.person_key
-    WHERE person.year_of_birth IS NOT NULL
+    WHERE person.year_of_birth BETWEEN 1 AND 9999
 ),
 
 kept AS (

@@ -1,22 +1,24 @@
 -- one row per source table, kind and detail: the ledger of the landed rows, which must add up
 --   landed       rows of the table in this run
---   used         rows that a CDM row's id decodes to, or a person; detail 'supports': rows that went into a used row
+--   used         rows that a CDM row's id decodes to, a person, or the kept record of a death; besides, by detail:
+--                merged    rows that went into another row of their kind (map.merged), whose CDM row there is
+--                supports  rows of another kind that went into a used or merged row (src_support)
 --   excluded     rows that are not used, by rule (map.excluded, supports_nothing); of several the first by name
 --   unaccounted  rows that nothing explains: must be 0, and is always there to say so
 --   cdm          rows of a CDM table (detail) that come from this table; not part of the sum
+--   flagged      rows in the CDM about which something is odd, by flag (map.flagged); not part of the sum
 --   not_landed   CDM rows whose id decodes to no landed row: must not be there
 -- holds:        landed = used + excluded + unaccounted
--- note:         semi and anti joins over keys (row * 1000 + table): 4 million landed rows take about 1.5 s
+-- note:         semi and anti joins over keys (row * 1000 + table): 5 million landed rows take about 2 s
 WITH cdm_row AS (
     SELECT 'person' AS cdm_table, person.source_part_no, person.source_row_id
     FROM map.person AS person
     UNION ALL
     SELECT 'death', death.source_part_no, death.source_row_id
-    FROM source.src_death AS death
-    INNER JOIN map.person AS person ON death.person_key = person.person_key
-    INNER JOIN cdm.death AS dead
-        ON person.person_id = dead.person_id
-        AND death.death_datetime = dead.death_datetime
+    FROM cdm.death AS t
+    INNER JOIN map.death AS death
+        ON t.person_id = death.person_id
+        AND death.is_kept
     UNION ALL
     SELECT 'visit_occurrence', (t.visit_occurrence_id // 100) % 1000, t.visit_occurrence_id // 100000
     FROM cdm.visit_occurrence AS t
@@ -80,6 +82,27 @@ landed AS (
     FROM source.src_landed AS landed
 ),
 
+merged AS (
+    SELECT merge.row_key
+    FROM (
+        SELECT
+            merged.source_row_id * 1000 + part.table_no AS row_key,
+            merged.into_source_row_id * 1000 + into_part.table_no AS into_key
+        FROM map.merged AS merged
+        INNER JOIN source.src_part AS part ON merged.source_part_no = part.source_part_no
+        INNER JOIN source.src_part AS into_part ON merged.into_part_no = into_part.source_part_no
+    ) AS merge
+    SEMI JOIN used ON merge.into_key = used.row_key
+),
+
+present AS (
+    SELECT used.row_key
+    FROM used
+    UNION ALL
+    SELECT merged.row_key
+    FROM merged
+),
+
 support AS (
     SELECT
         support.source_row_id * 1000 + part.table_no AS row_key,
@@ -92,7 +115,7 @@ support AS (
 useful AS (
     SELECT support.row_key
     FROM support
-    SEMI JOIN used ON support.supported_key = used.row_key
+    SEMI JOIN present ON support.supported_key = present.row_key
 ),
 
 excluded AS (
@@ -110,7 +133,7 @@ excluded AS (
             support.row_key,
             'supports_nothing' AS rule
         FROM support
-        ANTI JOIN used ON support.supported_key = used.row_key
+        ANTI JOIN present ON support.supported_key = present.row_key
     ) AS rule
     GROUP BY rule.row_key
 ),
@@ -123,12 +146,20 @@ unused AS (
     ANTI JOIN used ON landed.row_key = used.row_key
 ),
 
-unexplained AS (
+unmerged AS (
     SELECT
         unused.table_no,
         unused.row_key
     FROM unused
-    ANTI JOIN useful ON unused.row_key = useful.row_key
+    ANTI JOIN merged ON unused.row_key = merged.row_key
+),
+
+unexplained AS (
+    SELECT
+        unmerged.table_no,
+        unmerged.row_key
+    FROM unmerged
+    ANTI JOIN useful ON unmerged.row_key = useful.row_key
 ),
 
 counted AS (
@@ -145,10 +176,15 @@ counted AS (
     SEMI JOIN used ON landed.row_key = used.row_key
     GROUP BY landed.table_no
     UNION ALL
-    SELECT unused.table_no, 'used', 'supports', count(*)
+    SELECT unused.table_no, 'used', 'merged', count(*)
     FROM unused
-    SEMI JOIN useful ON unused.row_key = useful.row_key
+    SEMI JOIN merged ON unused.row_key = merged.row_key
     GROUP BY unused.table_no
+    UNION ALL
+    SELECT unmerged.table_no, 'used', 'supports', count(*)
+    FROM unmerged
+    SEMI JOIN useful ON unmerged.row_key = useful.row_key
+    GROUP BY unmerged.table_no
     UNION ALL
     SELECT
         unexplained.table_no,
@@ -172,6 +208,14 @@ line AS (
     SELECT used.table_no, 'cdm', used.cdm_table, count(*)
     FROM used
     GROUP BY used.table_no, used.cdm_table
+    UNION ALL
+    SELECT flag.table_no, 'flagged', flag.flag, count(*)
+    FROM (
+        SELECT DISTINCT part.table_no, flagged.source_row_id, flagged.flag
+        FROM map.flagged AS flagged
+        INNER JOIN source.src_part AS part ON flagged.source_part_no = part.source_part_no
+    ) AS flag
+    GROUP BY flag.table_no, flag.flag
     UNION ALL
     SELECT part.table_no, basic.kind, '', 0
     FROM source.src_part AS part

@@ -121,10 +121,22 @@ def test_every_page_is_reached_from_the_readme() -> None:
     assert not lost, f"No page links to: {', '.join(lost)}"
 
 
+def explained(heading: str) -> set[str]:
+    """The names that begin a line of the table under this heading of docs/rules.md."""
+    section = (PROJECT / "docs/rules.md").read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return set(re.findall(r"^\| `([a-z_]+)` \|", section, flags=re.MULTILINE))
+
+
 def test_every_exclusion_rule_is_explained_and_no_other() -> None:
-    explained = set(re.findall(r"^\| `([a-z_]+)` \|", (PROJECT / "docs/rules.md").read_text(), flags=re.MULTILINE))
     assert rules_in_sql(), "no rule was found in the SQL"
-    assert explained == rules_in_sql()
+    assert explained("Exclusion rules") == rules_in_sql()
+
+
+def test_every_flag_is_explained_and_no_other() -> None:
+    flagged = (PROJECT / "sql/3_map/flagged.sql").read_text(encoding="utf-8")
+    flags = set(re.findall(r"WHEN '([a-z_]+)' THEN", flagged))
+    assert flags == set(re.findall(r"^ +\('([a-z_]+)'\)", flagged, flags=re.MULTILINE)), "two lists of flags"
+    assert explained("Flags") == flags
 
 
 def test_every_command_stands_in_the_readme() -> None:

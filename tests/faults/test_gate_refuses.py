@@ -49,7 +49,7 @@ def test_a_clean_candidate_passes_with_every_expectation_evaluated(home: Path, t
     result = gate(hospital(), tmp_path, suites)
     assert result.passed
     assert not result.reasons
-    assert result.evaluated == result.expected == sum(map(len, suites.values())) + 1
+    assert result.evaluated == result.expected == sum(map(len, suites.values())) + 4  # the ledger of one table
     assert [check.check_id for check in result.warnings] == ["measurement.unmapped.measurement_concept_id"]
     assert (tmp_path / "report" / "person.html").exists()
 
@@ -81,7 +81,7 @@ def test_an_empty_suite_shuts_the_gate(home: Path, tmp_path: Path) -> None:
 
 
 def test_a_candidate_without_an_account_of_its_rows_shuts_the_gate(home: Path, tmp_path: Path) -> None:
-    results = list(counts(hospital(), tmp_path, account=()).values())
+    results = list(counts(hospital(), tmp_path, ledger=()).values())
     result = gate_candidate(results, tmp_path / "report", suites=some_suites())
     assert not result.passed
     assert any(reason.startswith("accounting: the suite is empty") for reason in result.reasons)

@@ -160,8 +160,32 @@ class ExpectPeriodsNotToOverlap(CheckExpectation):
     sentence = "periods from {column} to {argument} of a person do not overlap"
 
 
+class ExpectStaysApart(CheckExpectation):
+    sentence = "stays (visits of concept {argument}) of a person do not overlap, by {column}"
+
+
+class ExpectValueInRange(CheckExpectation):
+    sentence = "{column} is within {argument}"
+
+
+class ExpectCurrentType(CheckExpectation):
+    sentence = "{column} is no withdrawn type concept (38000xxx, 44818xxx)"
+
+
 class ExpectRowsToBeAccountedFor(CheckExpectation):
     sentence = "each landed row of {column} is in the CDM or excluded by a named rule"
+
+
+class ExpectRowsLandedOrRejected(CheckExpectation):
+    sentence = "received rows of {column} are as many as landed and rejected ones"
+
+
+class ExpectRowsUsedOrExcluded(CheckExpectation):
+    sentence = "landed rows of {column} are as many as used, excluded and unaccounted ones"
+
+
+class ExpectRowsFromLanded(CheckExpectation):
+    sentence = "each CDM row of {column} decodes to a landed row"
 
 
 # Names, not classes: a suite names its expectations as a stored suite would, and GX looks them up in its registry.
@@ -184,5 +208,11 @@ TYPES = {
     "same_person": "expect_visit_of_same_person",
     "within_visit": "expect_date_within_visit",
     "no_overlap": "expect_periods_not_to_overlap",
+    "stays_apart": "expect_stays_apart",
+    "in_range": "expect_value_in_range",
+    "current_type": "expect_current_type",
     "accounting": "expect_rows_to_be_accounted_for",
+    "landed_or_rejected": "expect_rows_landed_or_rejected",
+    "used_or_excluded": "expect_rows_used_or_excluded",
+    "from_landed": "expect_rows_from_landed",
 }
