@@ -12,7 +12,7 @@ SELECT
     cast(event.target_concept_id AS integer) AS drug_concept_id,
     cast(event.start_date AS date) AS drug_exposure_start_date,
     cast(event.start_datetime AS timestamp) AS drug_exposure_start_datetime,
-    cast(coalesce(event.end_date, event.start_date + (greatest(event.days_supply, 1) - 1), event.start_date) AS date)
+    cast(coalesce(event.end_date, event.start_date + (greatest(coalesce(event.days_supply, 1), 1) - 1)) AS date)
         AS drug_exposure_end_date,
     cast(event.end_datetime AS timestamp) AS drug_exposure_end_datetime,
     cast(event.verbatim_end_date AS date) AS verbatim_end_date,
