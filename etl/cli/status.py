@@ -84,7 +84,10 @@ def print_runs(db: Any) -> None:
 
 
 def print_ledger(db: Any, run: Any, *, complete: bool = False) -> None:
-    """Received = landed + rejected, landed = used + excluded, per source table; `complete` adds the CDM tables."""
+    """Received = landed + rejected, landed = used + excluded, per source table, and what of it does not agree.
+
+    Merged rows are among those in the CDM. `complete` adds rules, flags and CDM tables.
+    """
     from etl.pipeline.account import table_accounts
 
     accounts = table_accounts(db, run)
@@ -95,22 +98,46 @@ def print_ledger(db: Any, run: Any, *, complete: bool = False) -> None:
             sum(account.rejected.values()),
             account.landed,
             account.used,
+            account.merged,
             sum(account.excluded.values()),
-            account.unaccounted,
+            account.unaccounted + account.not_landed,
             "yes" if account.adds_up else "NO",
         )
         for account in accounts
     ]
-    names = ("source table", "received", "rejected", "current", "in the CDM", "excluded", "missing", "adds up")
-    show.table(f"Rows of run {run.run_id}", names, lines, numbers=range(1, 7))
+    names = (
+        "source table",
+        "received",
+        "rejected",
+        "current",
+        "in the CDM",
+        "merged",
+        "excluded",
+        "missing",
+        "adds up",
+    )
+    show.table(f"Rows of run {run.run_id}", names, lines, numbers=range(1, 8))
+    for problem in (problem for account in accounts for problem in account.disagreements):
+        out.print(problem, style="red", highlight=False)
     if not complete:
         return
     why = [
         (account.table, kind, name, rows)
         for account in accounts
-        for kind, found in (("rejected", account.rejected), ("excluded", account.excluded), ("in", account.cdm))
+        for kind, found in (
+            ("rejected", account.rejected),
+            ("excluded", account.excluded),
+            ("merged", {"into another row of its kind": account.merged}),
+            ("supports", {"into a row of another kind": account.supporting}),
+            ("flagged", account.flagged),
+            ("in", account.cdm),
+        )
         for name, rows in sorted(found.items())
+        if rows
     ]
     show.table(
-        "Where they went, and why not", ("source table", "", "reason, rule or CDM table", "rows"), why, numbers=[3]
+        "Where they went, and why not",
+        ("source table", "", "reason, rule, flag or CDM table", "rows"),
+        why,
+        numbers=[3],
     )

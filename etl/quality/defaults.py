@@ -17,6 +17,19 @@ from etl.config import settings
 MAIN_CONCEPTS = ("gender_concept_id", "race_concept_id", "ethnicity_concept_id")
 # Tables that our own SQL derives: nothing in them can be the source's mistake.
 DERIVED = ("observation_period", "condition_era", "drug_era", "dose_era")
+# What happened to a person on a day: each one after death is a question to the source.
+EVENTS = (
+    "visit_occurrence",
+    "visit_detail",
+    "condition_occurrence",
+    "drug_exposure",
+    "procedure_occurrence",
+    "device_exposure",
+    "measurement",
+    "observation",
+    "specimen",
+    "note",
+)
 # Concept fields that name something about the record, not a clinical fact: any concept may stand there.
 NOT_STANDARD = (
     "_source_concept_id",
@@ -125,6 +138,9 @@ def _concepts(table: Table) -> Iterator[Group]:
     concepts = [field for field in table.fields if field.foreign_table == "concept"]
     routed = {field.name for field in concepts if _is_main(field, table) or field.name.endswith("_type_concept_id")}
     domains = {field.name: _list(field.foreign_domain) for field in concepts if field.foreign_domain}
+    types = [field.name for field in concepts if field.name.endswith("_type_concept_id")]
+    if types:
+        yield Group("current_type", "critical", types, reason="38000xxx and 44818xxx were withdrawn")
     yield from _split("concept_domain", domains, routed, "the domain picks the table: another one is a routing mistake")
     classes = {field.name: _list(field.foreign_class) for field in concepts if field.foreign_class}
     if classes:
@@ -174,7 +190,14 @@ def _life(table: Table) -> Iterator[Group]:
     if severity == "warning":
         reason = "some payers give only the year a plan starts in"
     yield Group("after_birth", severity, dates, 1, reason)
-    if table.name != "death":
+    if table.name in EVENTS:
+        reason = (
+            "kept and flagged (map.flagged): an event more than 60 days after death; of the rows of persons who died"
+        )
+        yield Group("before_death", "warning", dates[:1], reason=reason)
+        if dates[1:]:
+            yield Group("before_death", "warning", dates[1:], 1, "ends may be planned ones: a prescription runs on")
+    elif table.name != "death":
         reason = "more than 60 days after death; of the rows of persons who died"
         yield Group("before_death", "warning", dates, 1, reason)
 

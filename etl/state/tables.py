@@ -129,9 +129,9 @@ row_account = Table(
     metadata,
     Column("run_id", Text, ForeignKey(run.c.run_id), primary_key=True),
     Column("table_name", Text, primary_key=True),
-    # received, rejected, landed, used, excluded, unaccounted, cdm
+    # received, rejected, landed, used, excluded, unaccounted, not_landed, flagged, cdm
     Column("kind", Text, primary_key=True),
-    Column("detail", Text, primary_key=True),  # the reason, rule or CDM table; '' for none
+    Column("detail", Text, primary_key=True),  # the reason, rule, flag or CDM table; '' for none
     Column("rows", BigInteger, nullable=False),
 )
 
