@@ -50,13 +50,14 @@ def options(
 
 def register() -> None:
     """Hang all commands on the app; their modules are light."""
-    from etl.cli import demo, mapping, query, run, servers, status, test
+    from etl.cli import demo, explain, mapping, query, run, servers, status, test, trace
 
     commands: list[tuple[str, Callable[..., object]]] = [
         ("demo", demo.demo),
         ("run", run.run),
         ("sql", query.sql),
         ("status", status.status),
+        ("trace", trace.trace),
         ("start", servers.start),
         ("stop", servers.stop),
         ("test", test.test),
@@ -64,6 +65,7 @@ def register() -> None:
     for name, command in commands:
         passes_on = {"ignore_unknown_options": True} if name == "test" else {}
         app.command(name, rich_help_panel="Commands", context_settings=passes_on)(command)
+    app.add_typer(explain.app, name="explain", rich_help_panel="Commands")
     app.add_typer(mapping.app, name="mapping", rich_help_panel="Commands")
 
 

@@ -1,0 +1,349 @@
+"""From a CDM row back to its source rows, and from a source row to every CDM row made of it."""
+
+from dataclasses import dataclass
+
+from etl.cdm import tables
+from etl.config import settings
+from etl.errors import UsageError
+from etl.land import load_contract
+from etl.land.locate import AtLine, at_line, identities, landed_in
+from etl.pipeline.lineage import (
+    DERIVED,
+    ID_RULE,
+    MODELS,
+    Lake,
+    Row,
+    SourceRow,
+    decodable_tables,
+    decode,
+    encode,
+    id_column,
+    lake_of,
+    part_of,
+)
+from etl.pipeline.models import source_parts
+from etl.pipeline.runs import database, engine
+
+SHOWN = 20  # source rows or ingredients that are listed; all are counted
+
+PATHS = {
+    "custom": "a custom map of the source (sources/…/map)",
+    "maps to": "the vocabulary's 'Maps to'",
+    "itself": "the source concept is standard itself",
+    "unmapped": "no map and no standard concept: 0",
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    concept_id: int
+    name: str
+    domain: str
+    table: str
+    path: str
+    is_this: bool
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """One coded column of the source row: what the vocabulary makes of it. `role` is the column without _code."""
+
+    role: str
+    vocabulary: str
+    code: str
+    name: str
+    source_concept_id: int
+    source_concept: str
+    targets: tuple[Target, ...]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A CDM row and everything it was made of. `counted` says how many rows there are where `made_of` is cut short."""
+
+    run_id: str
+    release: int | None
+    table: str
+    row_id: int
+    values: Row
+    concept_names: dict[int, str]
+    sources: tuple[SourceRow, ...]
+    source_count: int
+    mappings: tuple[Mapping, ...]
+    flags: tuple[str, ...]
+    made_of: tuple[tuple[str, int, str], ...]
+    counted: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one part of a source row: CDM rows, another row that it went into or supports, or a rule."""
+
+    part: str
+    cdm: tuple[tuple[str, int, str], ...]
+    into: tuple[tuple[str, int, str], ...]
+    excluded: tuple[str, ...]
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SourceTrace:
+    """A line of a source file and what became of it; `row` is None for a rejected record or a row since replaced."""
+
+    run_id: str
+    release: int | None
+    line: AtLine
+    row: SourceRow | None
+    outcomes: tuple[Outcome, ...]
+    size_differs: bool
+
+
+def trace(table: str, row_id: int, run_id: str | None = None) -> Trace:
+    """Everything about one CDM row. UsageError: no such table or row, or the run's files are gone."""
+    if table not in MODELS and table not in DERIVED:
+        raise UsageError(
+            f"{table} is not a table whose rows can be traced.",
+            todo=f"These are: {', '.join(sorted((*MODELS, *DERIVED)))}.",
+        )
+    with lake_of(run_id) as lake:
+        found = lake.rows(f"cdm.{table}", f"{id_column(table)} = ?", [row_id])
+        if not found:
+            raise _no_row(lake, table, row_id)
+        return _derived(lake, table, row_id, found[0]) if table in DERIVED else _recorded(lake, table, row_id, found[0])
+
+
+def _no_row(lake: Lake, table: str, row_id: int) -> UsageError:
+    rule = ID_RULE
+    if table in ("person", "death"):
+        rule = f"{table} is known by person_id, a small number of its own (etl.person)."
+    elif table in DERIVED:
+        rule = f"Its ids are person_id × 1 000 000 + n: {row_id} would be person {row_id // 1_000_000}."
+    else:
+        source_row, part_no, target = decode(row_id)
+        part = source_parts().get(part_no)
+        where = f"{part['part']} of {part['source']}.{part['table']}" if part else "which is no part"
+        rule += f" {row_id} would be row {source_row}, part {part_no} ({where}), target {target}."
+    return UsageError(f"{table} has no row {row_id} in run {lake.run.run_id}.", todo=rule)
+
+
+def _recorded(lake: Lake, table: str, row_id: int, row: Row) -> Trace:
+    part_no, source_row = _source_of(lake, table, row_id)
+    merged = lake.rows("map.merged", "into_part_no = ? AND into_source_row_id = ? ORDER BY ALL", [part_no, source_row])
+    supporting = lake.rows(
+        "source.src_support", "supports_part_no = ? AND supports_source_row_id = ? ORDER BY ALL", [part_no, source_row]
+    )
+    members = [(part_no, source_row)]
+    members += [(other["source_part_no"], other["source_row_id"]) for other in (*merged, *supporting)]
+    model = lake.rows(f"source.{MODELS[table]}", "source_part_no = ? AND source_row_id = ?", [part_no, source_row])
+    return Trace(
+        lake.run.run_id,
+        lake.release,
+        table,
+        row_id,
+        {name: value for name, value in row.items() if value is not None},
+        _names(lake, row),
+        tuple(_landed(lake, members[:SHOWN])),
+        len(members),
+        tuple(_mappings(lake, model[0], table, decode(row_id)[2])) if model else (),
+        tuple(_flags(lake, part_no, source_row)),
+        (),
+        {},
+    )
+
+
+def _source_of(lake: Lake, table: str, row_id: int) -> tuple[int, int]:
+    """Part and row that a CDM row's own number stands for."""
+    if table in ("person", "death"):
+        kept = " AND is_kept" if table == "death" else ""
+        [row] = lake.rows(f"map.{table}", f"person_id = ?{kept}", [row_id], "source_part_no, source_row_id")
+        return row["source_part_no"], row["source_row_id"]
+    source_row, part_no, _ = decode(row_id)
+    return part_no, source_row
+
+
+def _landed(lake: Lake, members: list[tuple[int, int]]) -> list[SourceRow]:
+    by_table: dict[str, list[int]] = {}
+    for part_no, source_row in members:
+        by_table.setdefault(part_of(part_no)["table"], []).append(source_row)
+    return [row for name, ids in by_table.items() for row in lake.landed(name, ids)]
+
+
+def _names(lake: Lake, row: Row) -> dict[int, str]:
+    ids = [value for name, value in row.items() if name.endswith("concept_id")]
+    return {number: concept["concept_name"] for number, concept in lake.concepts(ids).items()}
+
+
+def _flags(lake: Lake, part_no: int, source_row: int) -> list[str]:
+    rows = lake.rows("map.flagged", "source_part_no = ? AND source_row_id = ? ORDER BY flag", [part_no, source_row])
+    return [row["flag"] for row in rows]
+
+
+def _mappings(lake: Lake, model: Row, table: str, id_no: int) -> list[Mapping]:
+    """Every pair of …_vocabulary and …_code that the source row fills, as mapped on the record's day."""
+    day = next((model[name] for name in ("start_datetime", "note_datetime") if model.get(name)), None)
+    found = []
+    for name, vocabulary in model.items():
+        role = name.removesuffix("_vocabulary")
+        code = model.get(f"{role}_code")
+        if role == name or not vocabulary or not code:
+            continue
+        on_day = "" if day is None else " AND CAST(? AS DATE) BETWEEN valid_start_date AND valid_end_date"
+        rows = lake.rows(
+            "map.map_source_code",
+            f"source_vocabulary = ? AND source_code = ?{on_day} ORDER BY target_no",
+            [vocabulary, code, *([day] if day is not None else [])],
+        )
+        named = lake.rows("source.src_code_name", "source_vocabulary = ? AND source_code = ?", [vocabulary, code])
+        concepts = lake.concepts([row[key] for row in rows for key in ("source_concept_id", "target_concept_id")])
+        own = rows[0]["source_concept_id"] if rows else 0
+        is_main = role == "source"
+        targets = tuple(
+            Target(
+                row["target_concept_id"],
+                concepts.get(row["target_concept_id"], {}).get("concept_name", ""),
+                row["target_domain"] or "",
+                row["target_table"] or (table if is_main else ""),
+                row["mapping_path"],
+                is_main and row.get("id_no", row["target_no"]) == id_no,
+            )
+            for row in rows
+        )
+        text = named[0]["source_code_name"] if named else None
+        found.append(
+            Mapping(role, vocabulary, code, text or "", own, concepts.get(own, {}).get("concept_name", ""), targets)
+        )
+    return found
+
+
+def _derived(lake: Lake, table: str, row_id: int, row: Row) -> Trace:
+    members, counted = _ingredients(lake, table, row)
+    return Trace(
+        lake.run.run_id, lake.release, table, row_id,
+        {name: value for name, value in row.items() if value is not None},
+        _names(lake, row), (), 0, (), (), tuple(members[:SHOWN]), counted,
+    )  # fmt: skip
+
+
+def _ingredients(lake: Lake, table: str, row: Row) -> tuple[list[tuple[str, int, str]], dict[str, int]]:
+    """The CDM rows that a derived row covers: (table, id, date), by date."""
+    start, end = row[f"{table}_start_date"], row[f"{table}_end_date"]
+    within = "person_id = ? AND {} BETWEEN ? AND ?"
+    values = [row["person_id"], start, end]
+    if table == "condition_era":
+        kinds = [
+            (
+                "condition_occurrence",
+                "condition_start_date",
+                f" AND condition_concept_id = {row['condition_concept_id']}",
+            )
+        ]
+    elif table in ("drug_era", "dose_era"):
+        # a dose era's drugs have its ingredient, in its unit
+        where = f"ancestor_concept_id = {row['drug_concept_id']}"
+        drugs = {r["descendant_concept_id"] for r in lake.rows("vocabulary.concept_ancestor", where)}
+        if table == "dose_era":
+            same = "ingredient_concept_id = ? AND amount_unit_concept_id = ?"
+            dose = [row["drug_concept_id"], row["unit_concept_id"]]
+            drugs = {r["drug_concept_id"] for r in lake.rows("vocabulary.drug_strength", same, dose)}
+        listed = ", ".join(str(drug) for drug in sorted(drugs)) or "NULL"
+        kinds = [("drug_exposure", "drug_exposure_start_date", f" AND drug_concept_id IN ({listed})")]
+    else:
+        kinds = [
+            (name, start_column(name), "")
+            for name in ("visit_occurrence", *MODELS)
+            if start_column(name) and name != "visit_detail"
+        ]
+    found, counted = [], {}
+    for name, column, more in dict.fromkeys(kinds):
+        rows = lake.rows(
+            f"cdm.{name}", within.format(column) + more, values, f"{id_column(name)} AS id, {column} AS day"
+        )
+        found += [(name, r["id"], str(r["day"])) for r in rows]
+        if rows:
+            counted[name] = len(rows)
+    return sorted(found, key=lambda one: (one[2], one[0], one[1])), counted
+
+
+def start_column(table: str) -> str:
+    """The date by which a CDM table's rows are ordered in time; empty for tables without a person's dates."""
+    if table in ("payer_plan_period", "cost", "person", "provider", "care_site", "location"):
+        return "payer_plan_period_start_date" if table == "payer_plan_period" else ""
+    names = [field.name for field in tables()[table].fields if field.name.endswith("_date")]
+    return next((name for name in names if "start" in name), names[0] if names else "")
+
+
+def trace_line(file: str, line_no: int, run_id: str | None = None, size: int | None = None) -> SourceTrace:
+    """What became of a line of a landed file; `size` is the file's, to tell that it is another one by now."""
+    configured = settings()
+    with lake_of(run_id) as lake:
+        line = at_line(configured, engine(database(configured)), lake.run.batch_ids or [], file, line_no)
+        differs = size is not None and line.file_bytes is not None and size != line.file_bytes
+        if line.row_id is None:
+            return SourceTrace(lake.run.run_id, lake.release, line, None, (), differs)
+        files = lake.files(f"landing.{line.table}")
+        batch_file = landed_in(configured, lake.run.source, line.table, files)
+        number: int | None = line.row_id
+        if batch_file is None:
+            contract = load_contract(configured, lake.run.source).tables[line.table]
+            if contract.change != "append" or contract.key:
+                own = configured.landing_dir / lake.run.source / line.table / f"{line.batch_id}.parquet"
+                number = identities(contract, files[0], own, [line.row_id]).get(line.row_id)
+        rows = lake.landed(line.table, [number]) if number is not None else []
+        outcomes = tuple(_outcomes(lake, line.table, number)) if number is not None and rows else ()
+        return SourceTrace(lake.run.run_id, lake.release, line, rows[0] if rows else None, outcomes, differs)
+
+
+def _outcomes(lake: Lake, table: str, source_row: int) -> list[Outcome]:
+    parts = {
+        no: part for no, part in source_parts().items() if (part["source"], part["table"]) == (lake.run.source, table)
+    }
+    mine = "source_part_no = ? AND source_row_id = ?"
+    found = []
+    for part_no, part in sorted(parts.items()):
+        key = [part_no, source_row]
+        into = [(row["into_part_no"], row["into_source_row_id"]) for row in lake.rows("map.merged", mine, key)]
+        supports = lake.rows("source.src_support", mine, key)
+        into += [
+            (row["supports_part_no"], row["supports_source_row_id"]) for row in supports if row["supports_part_no"]
+        ]
+        gone = [row["rule"] for row in lake.rows("map.excluded", mine, key)]
+        if supports and not into:
+            gone.append("supports_nothing")
+        found.append(
+            Outcome(
+                part["part"],
+                tuple(_cdm_rows(lake, part_no, source_row)),
+                tuple(row for other in into for row in _cdm_rows(lake, *other)),
+                tuple(gone),
+                tuple(_flags(lake, part_no, source_row)),
+            )
+        )
+    return found
+
+
+def _cdm_rows(lake: Lake, part_no: int, source_row: int) -> list[tuple[str, int, str]]:
+    """(table, id, concept's name) of every CDM row whose number is of this part and row."""
+    first = encode(source_row, part_no)
+    found = []
+    for name in decodable_tables():
+        rows = lake.rows(f"cdm.{name}", f"{name}_id BETWEEN ? AND ?", [first, first + 99])
+        found += [(name, row[f"{name}_id"], row) for row in rows]
+    mine = "source_part_no = ? AND source_row_id = ?"
+    for name, kept in (("person", ""), ("death", " AND is_kept")):
+        for row in lake.rows(f"map.{name}", mine + kept, [part_no, source_row], "person_id"):
+            found += [
+                (name, row["person_id"], one) for one in lake.rows(f"cdm.{name}", "person_id = ?", [row["person_id"]])
+            ]
+    named = []
+    for name, number, row in found:
+        concept = _main_concept(name, row)
+        names = lake.concepts([concept])
+        named.append((name, number, names[concept]["concept_name"] if concept in names else ""))
+    return named
+
+
+def _main_concept(table: str, row: Row) -> int:
+    prefix = {"death": "cause", "person": "gender", "provider": "specialty", "care_site": "place_of_service"}.get(
+        table, table.split("_")[0]
+    )
+    return int(row.get(f"{prefix}_concept_id") or 0)
