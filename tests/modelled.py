@@ -44,7 +44,10 @@ PARAMETER: dict[str, object] = {
 STATE_PERSON = (Column("person_id", "integer"), Column("person_key", "varchar"), Column("source_row_id", "bigint"))
 # The numbers that etl.pipeline.people gives in PostgreSQL to persons who come for the first time.
 FIRST_NUMBERS = """
-    SELECT CAST(row_number() OVER (ORDER BY source_row_id, person_key) AS INTEGER) AS person_id, person_key, source_row_id
+    SELECT
+        CAST(row_number() OVER (ORDER BY source_row_id, person_key) AS INTEGER) AS person_id,
+        person_key,
+        source_row_id
     FROM (SELECT person_key, min(source_row_id) AS source_row_id FROM source.src_person GROUP BY person_key)
 """
 

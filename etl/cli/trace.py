@@ -30,8 +30,8 @@ def trace(
     """Show where a CDM row comes from, or what became of a line of a source file.
 
     An id is its own lineage: source row × 100 000 + part × 100 + number of the code's target. So
-    ./cdmflow trace measurement 4218800301 leads to row 42188 of part 3, the file and line that it came in, its code, how
-    the code was mapped, and whatever rules applied.
+    ./cdmflow trace measurement 4218800301 leads to row 42188 of part 3, the file and line that it came in, its code,
+    how the code was mapped, and whatever rules applied.
 
     ./cdmflow trace --source conditions.csv --line 17 goes the other way: to every CDM row made of that line, or to the
     rule that kept it out.

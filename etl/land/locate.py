@@ -39,7 +39,7 @@ class Rejected:
 
 @dataclass(frozen=True)
 class AtLine:
-    """What a line of a landed file is: its batch's table, and the row (numbered as in its batch), reject, or neither."""
+    """What a line of a landed file is: its table, and the row (numbered as in its batch), a reject, or neither."""
 
     batch_id: int
     table: str
@@ -74,11 +74,11 @@ def _origins_in(settings: Settings, row: Any, ids: list[int]) -> dict[int, Origi
         return _without_lines(settings, row, ids)
     with connection(threads=1) as con:
         places = con.execute(
-            "SELECT wanted.row_id, at.file, at.record_no + wanted.row_id - at.source_row_id, "
-            "at.line_no + wanted.row_id - at.source_row_id "
+            "SELECT wanted.row_id, place.file, place.record_no + wanted.row_id - place.source_row_id, "
+            "place.line_no + wanted.row_id - place.source_row_id "
             "FROM (SELECT unnest(?::BIGINT[]) AS row_id) AS wanted "
-            f"ASOF JOIN (SELECT * FROM read_parquet({quote_path(path)}) WHERE source_row_id IS NOT NULL) AS at "
-            "ON wanted.row_id >= at.source_row_id",
+            f"ASOF JOIN (SELECT * FROM read_parquet({quote_path(path)}) WHERE source_row_id IS NOT NULL) AS place "
+            "ON wanted.row_id >= place.source_row_id",
             [ids],
         ).fetchall()
     return {row_id: Origin(row.batch_id, file, record, line, row.landed_at) for row_id, file, record, line in places}

@@ -40,7 +40,8 @@ KEYS = {
     **{
         f"landing.{table}": {"patient": "patient", "encounter": "encounter"}
         for table in (
-            "conditions", "medications", "procedures", "immunizations", "allergies", "devices", "supplies", "observations",
+            "conditions", "medications", "procedures", "immunizations", "allergies", "devices", "supplies",
+            "observations",
         )
     },
 }  # fmt: skip
