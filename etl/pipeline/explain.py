@@ -96,6 +96,7 @@ def _cdm(lake: Lake, person_id: int, span: tuple[date, date]) -> list[tuple[str,
             "observation_period": "period_type",
             "payer_plan_period": "payer",
             "note": "note_class",
+            "dose_era": "drug",
         }.get(table, table.split("_")[0])
         found += [
             (table, row["id"], row["day"], row["concept"] or 0)
