@@ -4,10 +4,10 @@ import csv
 from pathlib import Path
 
 import pytest
+from tiny_hospital import TABLES, Hospital, write_tiny_hospital
 
 from etl.pipeline.explain import explain_person
 from etl.pipeline.trace import trace
-from tiny_hospital import TABLES, Hospital, write_tiny_hospital
 
 pytestmark = pytest.mark.integration
 
