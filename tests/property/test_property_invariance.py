@@ -45,7 +45,7 @@ def shuffled(hospital: Hospital, order: Any) -> Hospital:
     return {table: sorted(rows, key=lambda row: order.random()) for table, rows in hospital.items()}
 
 
-@examples(0.25)
+@examples(0.1)
 @given(hospital=hospitals(), order=st.randoms(use_true_random=True))
 def test_shuffled_rows_give_the_same_rows(models: Modeller, hospital: Hospital, order: Any) -> None:
     before, after = run(models, hospital), run(models, shuffled(hospital, order))
@@ -53,7 +53,7 @@ def test_shuffled_rows_give_the_same_rows(models: Modeller, hospital: Hospital, 
         assert contents(after[table]) == contents(before[table]), table
 
 
-@examples(0.25)
+@examples(0.1)
 @given(hospital=hospitals(), order=st.randoms(use_true_random=True))
 def test_rows_that_arrive_in_another_order_give_the_same_counts(
     models: Modeller, hospital: Hospital, order: Any
@@ -62,7 +62,7 @@ def test_rows_that_arrive_in_another_order_give_the_same_counts(
     assert counts(after) == counts(before)
 
 
-@examples(0.25)
+@examples(0.1)
 @given(hospital=hospitals(), length=st.integers(1, 60))
 def test_renamed_keys_change_nothing_but_the_keys(models: Modeller, hospital: Hospital, length: int) -> None:
     def name(kind: str, key: str) -> str:
@@ -84,7 +84,7 @@ def assert_others_unchanged(before: Found, after: Found, person_id: int) -> None
             assert contents(others[1]) == contents(others[0]), table
 
 
-@examples(0.25)
+@examples(0.1)
 @given(hospital=hospitals(persons=3, records=5), more=hospitals(persons=3, records=2), table=st.data())
 def test_a_row_more_changes_no_row_of_another_person(
     models: Modeller, hospital: Hospital, more: Hospital, table: Any
@@ -99,7 +99,7 @@ def test_a_row_more_changes_no_row_of_another_person(
     assert_others_unchanged(before, after, person_of(models, row["patient"]))
 
 
-@examples(0.25)
+@examples(0.1)
 @given(hospital=hospitals(persons=3, records=5), more=hospitals(persons=1, records=1))
 def test_a_person_more_changes_no_row_of_another_person(models: Modeller, hospital: Hospital, more: Hospital) -> None:
     patient = more["landing.patients"][0] | {"id": "p-new", "source_row_id": 1000}
