@@ -1,0 +1,119 @@
+-- What both sides call the same thing: the source's keys of persons, encounters and clinicians, dates and codes as types.
+
+-- Dates of the published files: 20110722. Instants of the source: 2011-07-22T09:08:10Z, in UTC, the site's zone.
+CREATE OR REPLACE TEMP MACRO ymd(text) AS CAST(strptime(text, '%Y%m%d') AS date);
+CREATE OR REPLACE TEMP MACRO instant(text) AS CAST(replace(text, 'Z', '') AS timestamp);
+
+CREATE OR REPLACE TEMP VIEW ref_person AS
+SELECT person_id, person_source_value AS person FROM ref.person;
+
+CREATE OR REPLACE TEMP VIEW ref_visit AS
+SELECT visit_occurrence_id, visit_source_value AS encounter FROM ref.visit_occurrence;
+
+CREATE OR REPLACE TEMP VIEW ref_provider AS
+SELECT provider_id, provider_source_value AS provider FROM ref.provider;
+
+CREATE OR REPLACE TEMP VIEW our_person AS
+SELECT person_id, person_source_value AS person FROM cdm.person;
+
+-- Each encounter is a visit detail of ours, in a visit that it may share with others.
+CREATE OR REPLACE TEMP TABLE our_encounter AS
+SELECT visit_detail_id, visit_occurrence_id, visit_key AS encounter FROM map.visit_key;
+
+CREATE OR REPLACE TEMP VIEW our_provider AS
+SELECT provider_id, provider_source_value AS provider FROM cdm.provider;
+
+CREATE OR REPLACE TEMP TABLE encounter AS
+SELECT
+    id AS encounter,
+    patient AS person,
+    encounterclass AS class,
+    provider,
+    organization AS care_site,
+    code,
+    reasoncode AS reason,
+    instant(start) AS start,
+    instant(stop) AS stop
+FROM src.encounters;
+
+-- Standard concepts of codes in the reference's vocabulary (27-AUG-25), as published with it.
+CREATE OR REPLACE TEMP TABLE ref_target AS
+SELECT
+    source_vocabulary_id AS vocabulary,
+    source_code AS code,
+    CAST(target_concept_id AS integer) AS concept_id,
+    target_domain_id AS domain
+FROM ref.source_to_standard_vocab_map
+WHERE target_standard_concept = 'S' AND target_invalid_reason IS NULL;
+
+-- The visits that ETL-Synthea makes, worked out anew: encounters are read as dates; those of one class and day are one,
+-- named after the smallest encounter key; overlapping or adjacent hospital stays end together but stay as many visits as
+-- they have first days; other classes than these five make none.
+CREATE OR REPLACE TEMP TABLE day AS
+SELECT
+    encounter,
+    person,
+    class,
+    CAST(start AS date) AS first_day,
+    CAST(stop AS date) AS last_day,
+    CASE
+        WHEN class IN ('ambulatory', 'wellness', 'outpatient') THEN 'outpatient'
+        WHEN class IN ('inpatient', 'emergency') THEN class
+    END AS kind
+FROM encounter;
+
+CREATE OR REPLACE TEMP TABLE ref_made AS
+WITH stay AS (
+    SELECT
+        *,
+        max(last_day) OVER (
+            PARTITION BY person ORDER BY first_day, last_day, encounter ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS reached
+    FROM day WHERE kind = 'inpatient'
+),
+numbered AS (
+    SELECT *, count(*) FILTER (WHERE reached IS NULL OR first_day > reached + 1) OVER (
+        PARTITION BY person ORDER BY first_day, last_day, encounter
+    ) AS stay_no
+    FROM stay
+),
+ended AS (
+    SELECT *, max(last_day) OVER (PARTITION BY person, stay_no) AS stay_end FROM numbered
+)
+SELECT min(encounter) AS visit, person, class, kind, first_day, max(stay_end) AS last_day FROM ended
+GROUP BY person, class, kind, first_day
+UNION ALL
+SELECT min(encounter), person, class, kind, first_day, max(last_day) FROM day WHERE kind IN ('emergency', 'outpatient')
+GROUP BY person, class, kind, first_day;
+
+-- The visits among which ETL-Synthea picks one for an encounter; a hospital stay comes before the others.
+CREATE OR REPLACE TEMP TABLE ref_choice AS
+SELECT day.encounter, made.visit
+FROM day
+INNER JOIN ref_made AS made ON day.person = made.person AND day.first_day BETWEEN made.first_day AND made.last_day
+WHERE made.kind = day.kind AND (day.kind <> 'emergency' OR day.first_day = made.first_day)
+    OR made.kind = 'inpatient' AND (day.kind = 'outpatient' OR day.kind = 'emergency' AND day.first_day > made.first_day)
+QUALIFY dense_rank() OVER (PARTITION BY day.encounter ORDER BY CASE WHEN made.kind = 'inpatient' THEN 1 ELSE 2 END) = 1;
+
+-- Days on which a clinician saw a patient, by the encounters, and the day after each (care over midnight).
+CREATE OR REPLACE TEMP TABLE care_day AS
+SELECT DISTINCT person, provider, CAST(unnest(generate_series(CAST(start AS date), CAST(stop AS date) + 1, INTERVAL 1 DAY)) AS date) AS day
+FROM encounter;
+
+-- Our visits with the encounters they are made of; a visit is known by the one that begins first.
+CREATE OR REPLACE TEMP TABLE our_visit AS
+SELECT visit.visit_occurrence_id, visit.visit_key AS first_encounter, key.encounter
+FROM map.visit AS visit
+INNER JOIN our_encounter AS key ON visit.visit_occurrence_id = key.visit_occurrence_id;
+
+-- The same worked out from the source: from the first start to the last end of these encounters.
+CREATE OR REPLACE TEMP TABLE our_span AS
+SELECT
+    first_encounter,
+    min(start) AS start,
+    max(stop) AS stop,
+    count(*) AS encounters,
+    bool_or(class = 'emergency') AND bool_or(class = 'inpatient') AS is_emergency_and_inpatient
+FROM our_visit
+INNER JOIN encounter USING (encounter)
+GROUP BY first_encounter;
