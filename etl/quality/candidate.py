@@ -13,9 +13,11 @@ from etl.cdm import Table, quoted, tables
 from etl.engine import duckdb_type, empty_relation, quote_path
 from etl.errors import ContractError
 
-DEATH_AND_BIRTH = """
+# One row per person, with the days between two observation periods as gaps: a join with it never multiplies rows.
+LIFE = """
 CREATE TEMP TABLE life AS
-SELECT person.person_id, person.birth_date, death.death_date
+SELECT
+    person.person_id, person.birth_date, death.death_date, observed.observed_from, observed.observed_to, observed.gaps
 FROM (
     SELECT
         person_id,
@@ -29,6 +31,26 @@ FROM (
 ) AS person
 LEFT JOIN (SELECT person_id, min(death_date) AS death_date FROM cdm.death GROUP BY person_id) AS death
     ON person.person_id = death.person_id
+LEFT JOIN (
+    SELECT
+        person_id,
+        min(starts) AS observed_from,
+        max(ends) AS observed_to,
+        list({'after': ended, 'before': starts}) FILTER (WHERE starts > ended + 1) AS gaps
+    FROM (
+        SELECT
+            person_id,
+            observation_period_start_date AS starts,
+            observation_period_end_date AS ends,
+            max(observation_period_end_date) OVER (
+                PARTITION BY person_id ORDER BY observation_period_start_date, observation_period_end_date
+                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            ) AS ended
+        FROM cdm.observation_period
+    )
+    GROUP BY person_id
+) AS observed
+    ON person.person_id = observed.person_id
 """
 # What else a child's checks ask of its visit.
 VISIT_COLUMNS = {
@@ -73,7 +95,7 @@ class Opened:
 def open_candidate(con: Connection, cdm: Path, names: Mapping[str, object]) -> dict[str, Opened]:
     """Make each named table readable as `cdm.<table>`; what was found of it."""
     con.execute("CREATE SCHEMA IF NOT EXISTS cdm")
-    wanted = {*names, "person", "death", *VISIT_COLUMNS}
+    wanted = {*names, "person", "death", "observation_period", *VISIT_COLUMNS}
     return {name: _open(con, table, cdm / f"{name}.parquet") for name, table in tables().items() if name in wanted}
 
 
@@ -100,8 +122,8 @@ def _read(name: str, sql_type: str, found: Mapping[str, str]) -> str:
 
 
 def make_life(con: Connection) -> None:
-    """`life(person_id, birth_date, death_date)`: one row per person; the year's first day where only that is known."""
-    con.execute(DEATH_AND_BIRTH)
+    """`life`: a person's birth (the year's first day where only that is known), death and observed time."""
+    con.execute(LIFE)
 
 
 def make_keys(con: Connection, parents: set[str], vocabulary: Path) -> None:

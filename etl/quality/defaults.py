@@ -197,6 +197,8 @@ def _life(table: Table) -> Iterator[Group]:
         yield Group("before_death", "warning", dates[:1], reason=reason)
         if dates[1:]:
             yield Group("before_death", "warning", dates[1:], 1, "ends may be planned ones: a prescription runs on")
+        reason = "analyses look only inside observation periods; records after death + 60 days lie outside"
+        yield Group("within_observation_period", "warning", dates[:1], 1, reason)
     elif table.name != "death":
         reason = "more than 60 days after death; of the rows of persons who died"
         yield Group("before_death", "warning", dates, 1, reason)

@@ -119,6 +119,14 @@ def _before_death(check: Check, scan: Scan) -> tuple[str, str]:
     return _filtered(f"{column} > {life}.death_date + {DAYS_AFTER_DEATH}"), _filtered(known)
 
 
+def _within_observation_period(check: Check, scan: Scan) -> tuple[str, str]:
+    column, life = f"t.{quoted(check.column)}", scan.life()
+    observed = f"coalesce({column} BETWEEN {life}.observed_from AND {life}.observed_to, false)"
+    in_gap = f"lambda gap: {column} > gap.after AND {column} < gap.before"
+    outside = f"NOT {observed} OR len(list_filter({life}.gaps, {in_gap})) > 0"
+    return _filtered(f"{column} IS NOT NULL AND ({outside})"), f"count({column})"
+
+
 def _same_person(check: Check, scan: Scan) -> tuple[str, str]:
     visit = scan.parent(check.column, check.argument[0])
     return _filtered(f"t.person_id <> {visit}.person_id"), f"count({visit}.key)"
@@ -156,6 +164,7 @@ BUILDERS: dict[str, Callable[[Check, Scan], tuple[str, str] | None]] = {
     "dates_in_order": _dates_in_order,
     "after_birth": _after_birth,
     "before_death": _before_death,
+    "within_observation_period": _within_observation_period,
     "same_person": _same_person,
     "within_visit": _within_visit,
     "in_range": _in_range,

@@ -37,6 +37,7 @@ CHECK_TYPES: dict[str, bool] = {
     "dates_in_order": True,
     "after_birth": False,
     "before_death": False,
+    "within_observation_period": False,
     "same_person": True,
     "within_visit": True,
     "no_overlap": True,

@@ -148,6 +148,10 @@ class ExpectDateBeforeDeath(CheckExpectation):
     sentence = "{column} is at most 60 days after the person's death"
 
 
+class ExpectDateWithinObservationPeriod(CheckExpectation):
+    sentence = "{column} lies in an observation period of the person"
+
+
 class ExpectVisitOfSamePerson(CheckExpectation):
     sentence = "{column} is a {argument} of the same person"
 
@@ -205,6 +209,7 @@ TYPES = {
     "dates_in_order": "expect_dates_in_order",
     "after_birth": "expect_date_after_birth",
     "before_death": "expect_date_before_death",
+    "within_observation_period": "expect_date_within_observation_period",
     "same_person": "expect_visit_of_same_person",
     "within_visit": "expect_date_within_visit",
     "no_overlap": "expect_periods_not_to_overlap",

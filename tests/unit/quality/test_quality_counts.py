@@ -98,6 +98,12 @@ BROKEN: list[tuple[str, Break, int, int]] = [
         1,
     ),
     (
+        "condition_occurrence.within_observation_period.condition_start_date",
+        edit("condition_occurrence", 1, condition_start_date="2013-01-01"),
+        1,
+        3,
+    ),
+    (
         "condition_occurrence.same_person.visit_occurrence_id",
         edit("condition_occurrence", 0, visit_occurrence_id=101),
         1,
@@ -131,6 +137,33 @@ BROKEN: list[tuple[str, Break, int, int]] = [
         3,
     ),
 ]
+
+
+OBSERVED_DAYS = {  # of person 2, observed 2010-2012 and 2015-2020
+    "2009-12-31": 1,
+    "2010-01-01": 0,
+    "2012-12-31": 0,
+    "2013-01-01": 1,
+    "2014-12-31": 1,
+    "2015-01-01": 0,
+    "2021-01-01": 0,
+    "2021-01-02": 1,
+}
+
+
+@pytest.mark.parametrize("day", OBSERVED_DAYS)
+def test_a_record_before_between_or_after_the_periods_is_outside(day: str, home: Path, tmp_path: Path) -> None:
+    cdm = hospital()
+    cdm["condition_occurrence"][1]["condition_start_date"] = day
+    found = counts(cdm, tmp_path)["condition_occurrence.within_observation_period.condition_start_date"]
+    assert (found.violated, found.denominator) == (OBSERVED_DAYS[day], 3)
+
+
+def test_all_records_of_a_person_without_a_period_are_outside(home: Path, tmp_path: Path) -> None:
+    cdm = hospital()
+    del cdm["observation_period"][1:]
+    found = counts(cdm, tmp_path)["condition_occurrence.within_observation_period.condition_start_date"]
+    assert (found.violated, found.denominator) == (2, 3)
 
 
 def test_a_clean_candidate_violates_nothing(home: Path, tmp_path: Path) -> None:
