@@ -117,3 +117,37 @@ SELECT
 FROM our_visit
 INNER JOIN encounter USING (encounter)
 GROUP BY first_encounter;
+
+-- The visit before a visit and the encounter before an encounter, by start, end and the order in the file.
+CREATE OR REPLACE TEMP TABLE our_preceding AS
+SELECT
+    span.first_encounter AS encounter,
+    lag(span.first_encounter) OVER (
+        PARTITION BY encounter.person ORDER BY span.start, span.stop, visit.visit_occurrence_id
+    ) AS preceding
+FROM our_span AS span
+INNER JOIN encounter ON span.first_encounter = encounter.encounter
+INNER JOIN map.visit AS visit ON span.first_encounter = visit.visit_key;
+
+CREATE OR REPLACE TEMP TABLE our_preceding_detail AS
+SELECT
+    encounter.encounter,
+    lag(encounter.encounter) OVER (
+        PARTITION BY encounter.person ORDER BY encounter.start, encounter.stop, key.visit_detail_id
+    ) AS preceding
+FROM encounter
+INNER JOIN our_encounter AS key ON encounter.encounter = key.encounter;
+
+-- What can precede a published visit: those of its day, and those of the person's last day with visits before it.
+CREATE OR REPLACE TEMP TABLE ref_preceding AS
+SELECT this.visit_source_value AS encounter, earlier.visit_source_value AS preceding
+FROM ref.visit_occurrence AS this
+INNER JOIN ref.visit_occurrence AS earlier
+    ON this.person_id = earlier.person_id AND earlier.visit_start_date <= this.visit_start_date
+    AND this.visit_occurrence_id <> earlier.visit_occurrence_id
+WHERE NOT EXISTS (
+    SELECT 1 FROM ref.visit_occurrence AS between_them
+    WHERE between_them.person_id = this.person_id
+        AND between_them.visit_start_date > earlier.visit_start_date
+        AND between_them.visit_start_date < this.visit_start_date
+);
