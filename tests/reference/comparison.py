@@ -11,6 +11,7 @@ A comparison is a YAML file, one per table:
         side: both | reference | ours        a pair that differs, or a row that only one side has
         columns: [column, …]                 both: whose difference the rule explains
         form: true                           both: the same fact, only written otherwise
+        more: true                           both: we tell what the reference leaves empty (NULL or 0)
         when: SQL condition on the aliases `reference` and `ours`; {column} is the column in question
         why: one sentence
 
@@ -37,6 +38,13 @@ class Rule:
     why: str
     columns: tuple[str, ...] = ()
     form: bool = False
+    more: bool = False
+
+    @property
+    def condition(self) -> str:
+        """`when`, and for a rule of `more` that the reference is empty there."""
+        empty = "coalesce(CAST(reference.{column} AS varchar), '0') = '0'"
+        return f"({self.when}) AND {empty}" if self.more else self.when
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,8 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Result:
-    """Rows of a comparison. Pairs are `equal` in all columns, or `same` but for rules of form, or `different`.
+    """Rows of a comparison. Pairs are `equal` in all columns, the `same` but for rules of form, the same but that ours
+    say `more`, or `different`.
 
     `by_rule` counts rows by (side, rule); a pair with two differences counts for both rules.
     `samples` are keys of unexplained rows: source keys and codes, no other values.
@@ -62,6 +71,7 @@ class Result:
     ours: int
     equal: int
     same: int
+    more: int
     different: int
     only_reference: int
     only_ours: int
@@ -82,8 +92,8 @@ def load_comparison(path: Path) -> Comparison:
             raise ValueError(f"{path.name}: rule {rule.name!r} lacks a side, a reason or a condition")
         if (rule.side == "both") != bool(rule.columns):
             raise ValueError(f"{path.name}: rule {rule.name!r}: columns belong to rules of pairs, and only to them")
-        if rule.form and rule.side != "both":
-            raise ValueError(f"{path.name}: rule {rule.name!r}: only pairs can be the same fact")
+        if (rule.form or rule.more) and rule.side != "both":
+            raise ValueError(f"{path.name}: rule {rule.name!r}: only pairs can be the same fact or say more of it")
     if len({(rule.side, rule.name) for rule in rules}) < len(rules):
         raise ValueError(f"{path.name}: two rules of one side have the same name")
     line_up = tuple(tuple(columns) for columns in text["line_up"])
@@ -109,11 +119,15 @@ def compare(con: duckdb.DuckDBPyConnection, comparison: Comparison) -> Result:
         counts.update(_classify_alone(con, comparison, side))
     sizes = {name: _count(con, name) for name in ("reference_row", "ours_row", "reference_alone", "ours_alone")}
     forms = ", ".join(quoted(rule.name) for rule in comparison.rules if rule.form)
-    [(equal, same)] = con.execute(
+    harmless = ", ".join(quoted(rule.name) for rule in comparison.rules if rule.form or rule.more)
+    [(equal, same, more)] = con.execute(
         f"""
         SELECT
             count(*) FILTER (WHERE len(rules) = 0),
-            count(*) FILTER (WHERE len(rules) > 0 AND list_has_all([{forms}]::varchar[], rules))
+            count(*) FILTER (WHERE len(rules) > 0 AND list_has_all([{forms}]::varchar[], rules)),
+            count(*) FILTER (
+                WHERE list_has_all([{harmless}]::varchar[], rules) AND NOT list_has_all([{forms}]::varchar[], rules)
+            )
         FROM pair_rules
         """
     ).fetchall()
@@ -123,7 +137,8 @@ def compare(con: duckdb.DuckDBPyConnection, comparison: Comparison) -> Result:
         sizes["ours_row"],
         equal,
         same,
-        _count(con, "pair") - equal - same,
+        more,
+        _count(con, "pair") - equal - same - more,
         sizes["reference_alone"],
         sizes["ours_alone"],
         {key: counts[key] for key in [*((r.side, r.name) for r in comparison.rules), *counts]},
@@ -183,7 +198,7 @@ def _classify_pairs(
     verdicts = []
     for column in columns:
         cases = "".join(
-            f" WHEN {rule.when.replace('{column}', column)} THEN {quoted(rule.name)}"
+            f" WHEN {rule.condition.replace('{column}', column)} THEN {quoted(rule.name)}"
             for rule in rules
             if column in rule.columns
         )
