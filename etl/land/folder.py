@@ -13,6 +13,7 @@ from etl.config import Settings
 from etl.errors import ContractError, DatabaseUnavailable
 from etl.land.batches import LandedBatch, land_batch
 from etl.land.contract import Contract, SourceTable
+from etl.land.manifest import check_manifest
 from etl.land.parts import Delivery, find_files, read_headers
 from etl.land.source_file import Header
 from etl.log import get_logger
@@ -65,8 +66,12 @@ class LandingResult:
 
 
 def plan_folder(contract: Contract, folder: Path) -> LandingPlan:
-    """Find the files and check every header before anything is loaded; all headers' faults in one ContractError."""
+    """Find the files, hold them against the folder's manifest and check every header before anything is loaded.
+
+    All headers' faults come in one ContractError, as do all of the manifest's.
+    """
     files = find_files(contract, folder)
+    check_manifest(folder, (path for paths in files.values() for path in paths))
     headers: dict[str, Header] = {}
     faults: list[ContractError] = []
     for name, paths in files.items():
