@@ -10,23 +10,37 @@ from etl.cli import out
 
 def run(
     source: Annotated[str, typer.Option(help="A folder under sources/, e.g. synthea.")] = "synthea",
-    input: Annotated[Path, typer.Option(help="Folder with the source's files (CSV or CSV.gz).")] = ...,  # type: ignore[assignment]
+    input: Annotated[Path | None, typer.Option(help="Folder with the source's files (CSV or CSV.gz).")] = None,
     vocabulary: Annotated[
-        Path, typer.Option(help="Athena bundle: a folder or zip with CONCEPT.csv and the others.")
-    ] = ...,  # type: ignore[assignment]
+        Path | None, typer.Option(help="Athena bundle: a folder or zip with CONCEPT.csv and the others.")
+    ] = None,
     date: Annotated[
         str | None, typer.Option(help="Data cut-off, e.g. 2026-06-30; else the newest date in the data.")
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Steps at a time; the result does not depend on it.")
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the last run that failed, was killed or was refused.")
+    ] = False,
 ) -> None:
     """Land, map, check and publish a source's files as the next release, without Airflow.
 
     Running it twice on the same files gives the same ids and the same digest of every table. A refusal of the gate
     (exit code 3) or any error leaves the last release as it was.
+
+    --resume does not do again what the run had finished, and judges again what the gate refused.
     """
-    run_id = start_run(source, input, vocabulary, date, workers)
+    if resume:
+        if input or vocabulary or date:
+            raise typer.BadParameter("a run keeps its input, vocabulary and date.", param_hint="'--resume'")
+        run_id = resume_run(workers)
+    else:
+        for name, given in (("--input", input), ("--vocabulary", vocabulary)):
+            if given is None:
+                raise typer.BadParameter("is missing (only --resume goes without).", param_hint=f"'{name}'")
+        assert input is not None and vocabulary is not None
+        run_id = start_run(source, input, vocabulary, date, workers)
     from etl.cli.summary import print_summary
 
     print_summary(run_id)
@@ -50,3 +64,24 @@ def start_run(source: str, folder: Path, vocabulary: Path, date: str | None, wor
     with steps_progress(len(steps(source))) as tell:
         run_steps(run_id, workers=workers, progress=tell)
     return run_id
+
+
+def resume_run(workers: int | None) -> str:
+    """Take the last unfinished run through its remaining steps with live progress; its id."""
+    from etl.cli.progress import steps_progress, waiting
+    from etl.config import settings
+    from etl.pipeline import steps
+    from etl.pipeline.execute import run_steps
+    from etl.pipeline.resume import finished_steps, last_unfinished
+    from etl.pipeline.runs import database
+
+    with waiting("Starting PostgreSQL …"):
+        database(settings())
+    run = last_unfinished()
+    every, finished = len(steps(run.source)), len(finished_steps(run))
+    out.print(
+        f"Run [bold]{run.run_id}[/bold] of source {run.source}: {finished} of {every} steps are done", highlight=False
+    )
+    with steps_progress(every - finished) as tell:
+        run_steps(run.run_id, workers=workers, progress=tell, resume=True)
+    return run.run_id

@@ -6,48 +6,57 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from etl import quality
 from etl.config import settings
 from etl.errors import CdmflowError
-from etl.pipeline.runs import close_run, load_run, run_lock
+from etl.pipeline.resume import finished_steps
+from etl.pipeline.runs import close_run, load_run, record, run_lock
 from etl.pipeline.steps import Step, steps
 from etl.pipeline.tasks import StepResult, run_step
 
 Progress = Callable[[str, Step, StepResult | None], None]  # "started" | "done" | "failed"
 
 
-def run_steps(run_id: str, *, workers: int | None = None, progress: Progress | None = None) -> list[StepResult]:
+def run_steps(
+    run_id: str, *, workers: int | None = None, progress: Progress | None = None, resume: bool = False
+) -> list[StepResult]:
     """Run all steps of an opened run and close it; the results in the order in which they ended.
 
-    On the first error no further step starts, those under way end, the run is closed as failed and the error raised.
+    `resume` leaves out the steps that an earlier process finished; Locked while that process is still at work. On the
+    first error no further step starts, those under way end, the run is closed as failed and the error raised.
     Publishing starts only after every step before it, so an error leaves the last release as it was.
     """
-    failed = True
+    failed, is_ours = True, not resume
     message = None
     try:
         with run_lock(run_id):
+            is_ours = True
+            if resume:
+                record(run_id, status="running", ended_at=None, message=None)
             quality.warm_up()
-            results = _run_all(run_id, workers or settings().workers, progress or (lambda *_: None))
+            finished = finished_steps(load_run(run_id)) if resume else frozenset[str]()
+            results = _run_all(run_id, finished, workers or settings().workers, progress or (lambda *_: None))
         failed = False
         return results
     except CdmflowError as error:
         message = error.what.splitlines()[0][:500]
         raise
     finally:
-        close_run(run_id, failed=failed, message=message)
+        if is_ours:
+            close_run(run_id, failed=failed, message=message)
 
 
-def _run_all(run_id: str, workers: int, progress: Progress) -> list[StepResult]:
-    waiting = list(_most_urgent_first(steps(load_run(run_id).source)))
+def _run_all(run_id: str, finished: frozenset[str], workers: int, progress: Progress) -> list[StepResult]:
+    waiting = [step for step in _most_urgent_first(steps(load_run(run_id).source)) if step.name not in finished]
     running: dict[Future[StepResult], Step] = {}
     done: dict[str, StepResult] = {}
     error: BaseException | None = None
     with ThreadPoolExecutor(workers, thread_name_prefix="step") as pool:
         while running or (waiting and error is None):
-            ready = [step for step in waiting if set(step.upstream) <= set(done)] if error is None else []
+            ready = [step for step in waiting if set(step.upstream) <= {*finished, *done}] if error is None else []
             for step in ready[: workers - len(running)]:
                 waiting.remove(step)
                 progress("started", step, None)
                 running[pool.submit(run_step, run_id, step.name)] = step
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
+            ended, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in ended:
                 step = running.pop(future)
                 failure = future.exception()
                 if failure is not None:

@@ -1,5 +1,6 @@
 """The SQL files as models: what each makes, from what, with which columns."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,8 @@ from etl.config import PROJECT
 from etl.engine import inputs_of
 from etl.errors import CdmflowError
 
+# What decides over the rows of a run besides its input and vocabulary.
+RULES = ("sql", "etl/cdm/*.csv", "etl/vocabulary/*.csv", "sources/source_parts.yml")
 STAGES = {"3_map": "map", "4_cdm": "cdm", "5_derive": "cdm", "6_account": "account"}
 
 
@@ -103,3 +106,16 @@ def part_numbers() -> dict[str, int]:
 def sources() -> tuple[str, ...]:
     """The sources that can be run: folders under sources/ with a contract."""
     return tuple(sorted(path.parent.name for path in (PROJECT / "sources").glob("*/tables.yml")))
+
+
+@cache
+def rules_digest(source: str) -> str:
+    """sha256 over the files that say what becomes of this source's rows: SQL, contract, maps, specification."""
+    digest = hashlib.sha256()
+    for pattern in (*RULES, f"sources/{source}"):
+        found = [PROJECT / pattern] if "*" not in pattern else PROJECT.glob(pattern)
+        files = sorted(file for path in found for file in ([path] if path.is_file() else path.rglob("*")))
+        for file in files:
+            if file.is_file() and file.suffix in (".sql", ".yml", ".csv"):
+                digest.update(f"{file.relative_to(PROJECT)}\0{file.stat().st_size}\0".encode() + file.read_bytes())
+    return digest.hexdigest()

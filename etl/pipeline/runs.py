@@ -21,7 +21,7 @@ from etl.config import PROJECT, Settings, settings
 from etl.engine import connection, empty_relation, write_parquet
 from etl.errors import Locked, UsageError
 from etl.land import load_contract
-from etl.pipeline.models import models, sources
+from etl.pipeline.models import models, rules_digest, sources
 from etl.postgres import Database, ensure_server
 from etl.state.locks import RUN_LOCK
 
@@ -119,6 +119,7 @@ def open_run(
         "input_folder": str(Path(input_folder).resolve()),
         "vocabulary_folder": str(Path(vocabulary_folder).resolve()),
         "business_date": business_date,
+        "rules": rules_digest(source),
     }
     values = {
         "run_id": run_id,
