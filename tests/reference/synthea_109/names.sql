@@ -151,3 +151,60 @@ WHERE NOT EXISTS (
         AND between_them.visit_start_date > earlier.visit_start_date
         AND between_them.visit_start_date < this.visit_start_date
 );
+
+-- What the reference's drug eras are made of, worked out anew from its exposures: those whose drug has the ingredient by
+-- the vocabulary at hand, and those whose drug is only named after it. Stretches are runs of exposures that overlap.
+CREATE OR REPLACE TEMP TABLE ref_exposure AS
+SELECT
+    person.person,
+    CAST(exposure.drug_concept_id AS integer) AS drug_concept_id,
+    drug.concept_name,
+    ymd(exposure.drug_exposure_start_date) AS first_day,
+    ymd(exposure.drug_exposure_end_date) AS last_day
+FROM ref.drug_exposure AS exposure
+INNER JOIN ref_person AS person ON exposure.person_id = person.person_id
+INNER JOIN vocabulary.concept AS drug ON CAST(exposure.drug_concept_id AS integer) = drug.concept_id;
+
+CREATE OR REPLACE TEMP TABLE ref_era_exposure AS
+SELECT
+    person.person,
+    CAST(era.drug_concept_id AS integer) AS ingredient_id,
+    ymd(era.drug_era_start_date) AS start_date,
+    ymd(era.drug_era_end_date) AS end_date,
+    exposure.first_day,
+    exposure.last_day,
+    ancestor.descendant_concept_id IS NOT NULL AS is_known
+FROM ref.drug_era AS era
+INNER JOIN ref_person AS person ON era.person_id = person.person_id
+INNER JOIN vocabulary.concept AS ingredient ON CAST(era.drug_concept_id AS integer) = ingredient.concept_id
+INNER JOIN ref_exposure AS exposure
+    ON person.person = exposure.person
+    AND exposure.first_day BETWEEN ymd(era.drug_era_start_date) AND ymd(era.drug_era_end_date)
+LEFT JOIN vocabulary.concept_ancestor AS ancestor
+    ON exposure.drug_concept_id = ancestor.descendant_concept_id
+    AND ingredient.concept_id = ancestor.ancestor_concept_id
+WHERE ancestor.descendant_concept_id IS NOT NULL
+    OR contains(lower(exposure.concept_name), lower(ingredient.concept_name));
+
+CREATE OR REPLACE TEMP TABLE ref_drug_era AS
+WITH so_far AS (
+    SELECT
+        *,
+        max(last_day) OVER (
+            PARTITION BY person, ingredient_id, start_date, end_date
+            ORDER BY first_day, last_day
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS reached
+    FROM ref_era_exposure
+)
+SELECT
+    person,
+    ingredient_id,
+    start_date,
+    end_date,
+    count(*) AS exposures,
+    count(*) FILTER (WHERE NOT is_known) AS unknown_exposures,
+    count(*) FILTER (WHERE last_day < first_day) AS reversed_exposures,
+    count(*) FILTER (WHERE reached IS NULL OR first_day > reached) AS stretches
+FROM so_far
+GROUP BY person, ingredient_id, start_date, end_date;
