@@ -208,3 +208,68 @@ SELECT
     count(*) FILTER (WHERE reached IS NULL OR first_day > reached) AS stretches
 FROM so_far
 GROUP BY person, ingredient_id, start_date, end_date;
+
+-- Insured periods: each of the source's, and ours that it lies in.
+CREATE OR REPLACE TEMP TABLE transition AS
+SELECT
+    source.patient AS person,
+    payer.name AS payer,
+    source.plan_ownership AS family,
+    CAST(instant(source.start_date) AS date) AS start_date,
+    CAST(instant(source.end_date) AS date) AS end_date,
+    plan.payer_plan_period_id
+FROM src.payer_transitions AS source
+INNER JOIN src.payers AS payer ON source.payer = payer.id
+INNER JOIN our_person ON source.patient = our_person.person
+LEFT JOIN cdm.payer_plan_period AS plan
+    ON our_person.person_id = plan.person_id
+    AND payer.name = plan.payer_source_value
+    AND source.plan_ownership IS NOT DISTINCT FROM plan.family_source_value
+    AND CAST(instant(source.start_date) AS date) >= plan.payer_plan_period_start_date
+    AND CAST(instant(source.end_date) AS date) <= plan.payer_plan_period_end_date;
+
+-- Our insured periods worked out from these: from the first start to the last end, without a day between them.
+CREATE OR REPLACE TEMP TABLE insured AS
+WITH so_far AS (
+    SELECT
+        *,
+        max(end_date) OVER (
+            PARTITION BY payer_plan_period_id ORDER BY start_date, end_date
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS reached
+    FROM transition
+)
+SELECT
+    person,
+    payer,
+    min(start_date) AS start_date,
+    max(end_date) AS end_date,
+    count(*) AS transitions
+FROM so_far
+GROUP BY person, payer, payer_plan_period_id
+HAVING bool_and(reached IS NULL OR start_date <= reached + 1);
+
+-- The days on which something is recorded of a person, by our events and visits, and what ends all periods.
+CREATE OR REPLACE TEMP TABLE recorded AS
+SELECT our_person.person, visit.start_date AS first_day, visit.end_date AS last_day
+FROM map.visit AS visit INNER JOIN our_person ON visit.person_id = our_person.person_id
+UNION
+SELECT our_person.person, event.start_date, event.start_date
+FROM map.event AS event INNER JOIN our_person ON event.person_id = our_person.person_id;
+
+CREATE OR REPLACE TEMP TABLE bound AS
+SELECT our_person.person, least(parameter.cutoff_date, coalesce(death.death_date + 60, parameter.cutoff_date)) AS last_day
+FROM our_person
+CROSS JOIN run.parameter AS parameter
+LEFT JOIN cdm.death AS death ON our_person.person_id = death.person_id;
+
+-- What the published costs belong to.
+CREATE OR REPLACE TEMP TABLE ref_costed AS
+SELECT 'Drug' AS domain, drug_exposure_id AS event_id, person_id, drug_source_value AS code, ymd(drug_exposure_start_date) AS start_date
+FROM ref.drug_exposure
+UNION ALL
+SELECT 'Procedure', procedure_occurrence_id, person_id, procedure_source_value, ymd(procedure_date)
+FROM ref.procedure_occurrence
+UNION ALL
+SELECT 'Condition', condition_occurrence_id, person_id, condition_source_value, ymd(condition_start_date)
+FROM ref.condition_occurrence;
