@@ -19,7 +19,6 @@ MANIFEST = "manifest.csv"
 # Twice the 18 files of Synthea in a hundred parts each; more is not a list of files.
 MOST_LINES = 5_000
 SHA256 = re.compile(r"[0-9a-f]{64}")
-TODO = "Deliver the folder again, whole, or correct its manifest."
 
 
 @dataclass(frozen=True)
@@ -101,5 +100,5 @@ def _refused(path: Path, what: str) -> ContractError:
     return ContractError(
         f"The delivery {path.parent} is not what its {path.name} says: {what}.",
         state="Nothing of it was loaded; the published release stays as it is.",
-        todo=TODO,
+        todo="Deliver the folder again, whole, or correct its manifest.",
     )
