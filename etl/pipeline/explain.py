@@ -5,8 +5,8 @@ from datetime import date
 from typing import Any
 
 from etl.errors import UsageError
+from etl.pipeline.ingredients import start_column
 from etl.pipeline.lineage import DERIVED, EVENTS, MODELS, Lake, encode, lake_of, part_of
-from etl.pipeline.trace import start_column
 
 # source model → its date, vocabulary and code
 TIMED = {

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from etl.cdm import tables
 from etl.config import settings
 from etl.errors import UsageError
 from etl.land import load_contract
 from etl.land.locate import AtLine, at_line, identities, landed_in
+from etl.pipeline.ingredients import ingredients
 from etl.pipeline.lineage import (
     DERIVED,
     ID_RULE,
@@ -129,11 +129,8 @@ def _no_row(lake: Lake, table: str, row_id: int) -> UsageError:
 def _recorded(lake: Lake, table: str, row_id: int, row: Row) -> Trace:
     part_no, source_row = _source_of(lake, table, row_id)
     merged = lake.rows("map.merged", "into_part_no = ? AND into_source_row_id = ? ORDER BY ALL", [part_no, source_row])
-    supporting = lake.rows(
-        "source.src_support", "supports_part_no = ? AND supports_source_row_id = ? ORDER BY ALL", [part_no, source_row]
-    )
-    members = [(part_no, source_row)]
-    members += [(other["source_part_no"], other["source_row_id"]) for other in (*merged, *supporting)]
+    members = [(part_no, source_row), *((other["source_part_no"], other["source_row_id"]) for other in merged)]
+    members += _supporting(lake, members)
     model = lake.rows(f"source.{MODELS[table]}", "source_part_no = ? AND source_row_id = ?", [part_no, source_row])
     return Trace(
         lake.run.run_id,
@@ -159,6 +156,16 @@ def _source_of(lake: Lake, table: str, row_id: int) -> tuple[int, int]:
         return row["source_part_no"], row["source_row_id"]
     source_row, part_no, _ = decode(row_id)
     return part_no, source_row
+
+
+def _supporting(lake: Lake, members: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Part and row of the rows that went into these."""
+    found = []
+    for part_no in dict.fromkeys(part_no for part_no, _ in members):
+        rows = ", ".join(str(row) for part, row in members if part == part_no)
+        where = f"supports_part_no = ? AND supports_source_row_id IN ({rows}) ORDER BY ALL"
+        found += lake.rows("source.src_support", where, [part_no])
+    return [(other["source_part_no"], other["source_row_id"]) for other in found]
 
 
 def _landed(lake: Lake, members: list[tuple[int, int]]) -> list[SourceRow]:
@@ -202,7 +209,7 @@ def _mappings(lake: Lake, model: Row, table: str, id_no: int) -> list[Mapping]:
                 row["target_concept_id"],
                 concepts.get(row["target_concept_id"], {}).get("concept_name", ""),
                 row["target_domain"] or "",
-                row["target_table"] or (table if is_main else ""),
+                (row["target_table"] or table) if is_main else "",
                 row["mapping_path"],
                 is_main and row.get("id_no", row["target_no"]) == id_no,
             )
@@ -216,60 +223,12 @@ def _mappings(lake: Lake, model: Row, table: str, id_no: int) -> list[Mapping]:
 
 
 def _derived(lake: Lake, table: str, row_id: int, row: Row) -> Trace:
-    members, counted = _ingredients(lake, table, row)
+    members, counted = ingredients(lake, table, row)
     return Trace(
         lake.run.run_id, lake.release, table, row_id,
         {name: value for name, value in row.items() if value is not None},
         _names(lake, row), (), 0, (), (), tuple(members[:SHOWN]), counted,
     )  # fmt: skip
-
-
-def _ingredients(lake: Lake, table: str, row: Row) -> tuple[list[tuple[str, int, str]], dict[str, int]]:
-    """The CDM rows that a derived row covers: (table, id, date), by date."""
-    start, end = row[f"{table}_start_date"], row[f"{table}_end_date"]
-    within = "person_id = ? AND {} BETWEEN ? AND ?"
-    values = [row["person_id"], start, end]
-    if table == "condition_era":
-        kinds = [
-            (
-                "condition_occurrence",
-                "condition_start_date",
-                f" AND condition_concept_id = {row['condition_concept_id']}",
-            )
-        ]
-    elif table in ("drug_era", "dose_era"):
-        # a dose era's drugs have its ingredient, in its unit
-        where = f"ancestor_concept_id = {row['drug_concept_id']}"
-        drugs = {r["descendant_concept_id"] for r in lake.rows("vocabulary.concept_ancestor", where)}
-        if table == "dose_era":
-            same = "ingredient_concept_id = ? AND amount_unit_concept_id = ?"
-            dose = [row["drug_concept_id"], row["unit_concept_id"]]
-            drugs = {r["drug_concept_id"] for r in lake.rows("vocabulary.drug_strength", same, dose)}
-        listed = ", ".join(str(drug) for drug in sorted(drugs)) or "NULL"
-        kinds = [("drug_exposure", "drug_exposure_start_date", f" AND drug_concept_id IN ({listed})")]
-    else:
-        kinds = [
-            (name, start_column(name), "")
-            for name in ("visit_occurrence", *MODELS)
-            if start_column(name) and name != "visit_detail"
-        ]
-    found, counted = [], {}
-    for name, column, more in dict.fromkeys(kinds):
-        rows = lake.rows(
-            f"cdm.{name}", within.format(column) + more, values, f"{id_column(name)} AS id, {column} AS day"
-        )
-        found += [(name, r["id"], str(r["day"])) for r in rows]
-        if rows:
-            counted[name] = len(rows)
-    return sorted(found, key=lambda one: (one[2], one[0], one[1])), counted
-
-
-def start_column(table: str) -> str:
-    """The date by which a CDM table's rows are ordered in time; empty for tables without a person's dates."""
-    if table in ("payer_plan_period", "cost", "person", "provider", "care_site", "location"):
-        return "payer_plan_period_start_date" if table == "payer_plan_period" else ""
-    names = [field.name for field in tables()[table].fields if field.name.endswith("_date")]
-    return next((name for name in names if "start" in name), names[0] if names else "")
 
 
 def trace_line(file: str, line_no: int, run_id: str | None = None, size: int | None = None) -> SourceTrace:
@@ -301,24 +260,29 @@ def _outcomes(lake: Lake, table: str, source_row: int) -> list[Outcome]:
     found = []
     for part_no, part in sorted(parts.items()):
         key = [part_no, source_row]
-        into = [(row["into_part_no"], row["into_source_row_id"]) for row in lake.rows("map.merged", mine, key)]
+        into = _merged_into(lake, part_no, source_row)
         supports = lake.rows("source.src_support", mine, key)
-        into += [
-            (row["supports_part_no"], row["supports_source_row_id"]) for row in supports if row["supports_part_no"]
-        ]
+        for other in ((row["supports_part_no"], row["supports_source_row_id"]) for row in supports):
+            into += _merged_into(lake, *other) or [other]
+        went = [row for other in dict.fromkeys(into) for row in _cdm_rows(lake, *other)]
         gone = [row["rule"] for row in lake.rows("map.excluded", mine, key)]
-        if supports and not into:
+        if supports and not went:
             gone.append("supports_nothing")
         found.append(
             Outcome(
                 part["part"],
                 tuple(_cdm_rows(lake, part_no, source_row)),
-                tuple(row for other in into for row in _cdm_rows(lake, *other)),
+                tuple(went),
                 tuple(gone),
                 tuple(_flags(lake, part_no, source_row)),
             )
         )
     return found
+
+
+def _merged_into(lake: Lake, part_no: int, source_row: int) -> list[tuple[int, int]]:
+    rows = lake.rows("map.merged", "source_part_no = ? AND source_row_id = ?", [part_no, source_row])
+    return [(row["into_part_no"], row["into_source_row_id"]) for row in rows]
 
 
 def _cdm_rows(lake: Lake, part_no: int, source_row: int) -> list[tuple[str, int, str]]:
@@ -343,7 +307,12 @@ def _cdm_rows(lake: Lake, part_no: int, source_row: int) -> list[tuple[str, int,
 
 
 def _main_concept(table: str, row: Row) -> int:
-    prefix = {"death": "cause", "person": "gender", "provider": "specialty", "care_site": "place_of_service"}.get(
-        table, table.split("_")[0]
-    )
+    prefix = {
+        "death": "cause",
+        "person": "gender",
+        "provider": "specialty",
+        "care_site": "place_of_service",
+        "visit_detail": "visit_detail",
+        "note": "note_class",
+    }.get(table, table.split("_")[0])
     return int(row.get(f"{prefix}_concept_id") or 0)

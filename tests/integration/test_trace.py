@@ -98,6 +98,23 @@ def test_a_derived_row_leads_to_the_rows_that_it_is_made_of(table: str, hospital
         assert hospital.query(f"SELECT person_id FROM cdm.{other} WHERE {column} = {other_id}") == [(person_id,)]
 
 
+@pytest.mark.parametrize(
+    ("era", "counts"),
+    [("drug_era", "drug_exposure_count"), ("condition_era", "condition_occurrence_count")],
+)
+def test_an_era_leads_to_as_many_rows_as_it_counts(era: str, counts: str, hospital: Hospital, generated: Path) -> None:
+    rows = hospital.query(f"SELECT {era}_id, {counts} FROM cdm.{era}")
+    for row_id, count in random.Random(1).sample(rows, min(25, len(rows))):
+        assert len(trace(era, row_id).made_of) == count, row_id
+
+
+def test_an_exposure_belongs_to_one_dose_era_of_an_ingredient(hospital: Hospital, generated: Path) -> None:
+    eras = hospital.query("SELECT dose_era_id, drug_concept_id FROM cdm.dose_era ORDER BY 2, person_id LIMIT 60")
+    made_of = [(one, drug) for row_id, drug in eras for one in trace("dose_era", row_id).made_of]
+    assert len(made_of) >= len(eras) > 0
+    assert len(set(made_of)) == len(made_of)
+
+
 @pytest.mark.parametrize("table", ["person", "death", "location", "care_site", "provider", "cost", "payer_plan_period"])
 def test_the_other_tables_can_be_traced_too(table: str, hospital: Hospital, generated: Path) -> None:
     column = "person_id" if table in ("person", "death") else f"{table}_id"
