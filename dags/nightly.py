@@ -34,12 +34,17 @@ def params() -> dict[str, Param]:
             title="Source folder",
             description="Folder with the source's files (CSV or CSV.gz), on the machine that runs Airflow.",
         ),
+        "is_drop": Param(
+            False,
+            type="boolean",
+            title="The source folder is a night's drop",
+            description="It holds what changed since the current release; tables without a file stay as they are.",
+        ),
         "vocabulary_folder": Param(
             str(default_vocabulary()),
-            type="string",
-            minLength=1,
+            type=["null", "string"],
             title="Vocabulary folder",
-            description="An Athena bundle (CONCEPT.csv …). A bundle that was loaded before costs nothing.",
+            description="An Athena bundle (CONCEPT.csv …); loaded before, it costs nothing. Empty: a drop's own.",
         ),
         "scope": Param(
             "all",

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any, TypeVar
 
 from airflow.sdk import get_current_context, task
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -30,9 +30,11 @@ def open_run(source: str) -> dict[str, str | None]:
 @task
 def run_step(source: str, step: str) -> dict[str, int | None]:
     """Run one step of the pipeline: rows in and rows out."""
-    from etl.pipeline import tasks
+    from etl.pipeline import runs, tasks
 
     run_id = pipeline_run_id(source, get_current_context()["run_id"])
+    if calling(lambda: runs.load_run(run_id)).status == "unchanged":
+        raise AirflowSkipException("The drop brought nothing new: the current release stays.")
     result = calling(lambda: tasks.run_step(run_id, step))
     log.info(
         "rows in: %s, rows out: %s, seconds: %.2f. %s", result.rows_in, result.rows_out, result.seconds, result.message
@@ -82,7 +84,8 @@ def resolve(source: str, dag_run_id: str, params: Mapping[str, Any], key: str | 
     return {
         "source": source,
         "input_folder": params["input_folder"],
-        "vocabulary_folder": params["vocabulary_folder"],
+        "vocabulary_folder": params["vocabulary_folder"] or None,
+        "is_drop": bool(params["is_drop"]),
         "scope": params["scope"],
         "business_date": None if given is None else str(given),
         "run_id": pipeline_run_id(source, dag_run_id),

@@ -13,7 +13,8 @@ class Settings:
     """All settings of one home.
 
     `database_url` is a real server's (`postgresql+psycopg2://…`) or None for the embedded one;
-    `memory_limit` is DuckDB's ("3GB"), for all workers together.
+    `memory_limit` is DuckDB's ("3GB"), for all workers together; `kept_releases` stay in the database, the current one
+    among them, to compare with and to go back to.
     """
 
     project: Path
@@ -21,6 +22,7 @@ class Settings:
     database_url: str | None
     workers: int
     memory_limit: str
+    kept_releases: int = 7
 
     @property
     def lake(self) -> Path:
@@ -76,13 +78,14 @@ class Settings:
 
 
 def settings() -> Settings:
-    """The settings of this process, from CDMFLOW_HOME, _DATABASE_URL, _WORKERS and _MEMORY_LIMIT."""
+    """The settings of this process, from CDMFLOW_HOME, _DATABASE_URL, _WORKERS, _MEMORY_LIMIT, _KEPT_RELEASES."""
     return Settings(
         project=PROJECT,
         home=Path(os.environ.get("CDMFLOW_HOME") or PROJECT / "var").resolve(),
         database_url=os.environ.get("CDMFLOW_DATABASE_URL") or None,
         workers=int(os.environ.get("CDMFLOW_WORKERS") or min(os.cpu_count() or 1, 4)),
         memory_limit=os.environ.get("CDMFLOW_MEMORY_LIMIT") or "2GB",
+        kept_releases=max(1, int(os.environ.get("CDMFLOW_KEPT_RELEASES") or 7)),
     )
 
 
@@ -97,6 +100,7 @@ def child_environment(of: Settings) -> dict[str, str]:
         "CDMFLOW_HOME": str(of.home),
         "CDMFLOW_WORKERS": str(of.workers),
         "CDMFLOW_MEMORY_LIMIT": of.memory_limit,
+        "CDMFLOW_KEPT_RELEASES": str(of.kept_releases),
     }
     passed.pop("CDMFLOW_DATABASE_URL", None)
     return passed | ({"CDMFLOW_DATABASE_URL": of.database_url} if of.database_url else {})

@@ -15,7 +15,8 @@ from etl.demo import demo_vocabulary_folder
 from etl.land import load_contract
 from etl.pipeline.account import TableAccount, table_accounts
 from etl.pipeline.execute import run_steps
-from etl.pipeline.runs import Run, database, engine, load_run, open_run
+from etl.pipeline.runs import Run, close_run, database, engine, load_run, open_run, record
+from etl.pipeline.tasks import run_step
 
 Rows = list[dict[str, str]]
 
@@ -62,9 +63,14 @@ def header(table: str) -> list[str]:
 
 def write_tiny_hospital(folder: Path, changes: dict[str, Rows] | None = None) -> Path:
     """Write the hospital's files; `changes` replaces whole tables. Encounters are at o1, with d1, for 100 dollars."""
+    return write_tables(folder, TABLES | (changes or {}))
+
+
+def write_tables(folder: Path, tables: dict[str, Rows]) -> Path:
+    """Write the files of these tables only, as a night's drop has them."""
     folder.mkdir(parents=True, exist_ok=True)
     money = {"BASE_ENCOUNTER_COST": "100", "TOTAL_CLAIM_COST": "100", "PAYER_COVERAGE": "80"}
-    for table, rows in (TABLES | (changes or {})).items():
+    for table, rows in tables.items():
         defaults = {"ORGANIZATION": "o1", "PROVIDER": "d1", **money} if table == "encounters" else {}
         with (folder / f"{table}.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, header(table), restval="", extrasaction="ignore", lineterminator="\n")
@@ -79,11 +85,34 @@ class Hospital:
 
     home: Path
 
-    def run(self, folder: Path, vocabulary: Path | None = None, *, workers: int | None = None) -> Run:
-        run_id = open_run(
-            source="synthea", input_folder=str(folder), vocabulary_folder=str(vocabulary or demo_vocabulary_folder())
-        )
+    def run(self, folder: Path | None, vocabulary: Path | None = None, *, workers: int | None = None) -> Run:
+        """A whole delivery; without a folder, a rebuild of the current release."""
+        chosen = str(vocabulary or demo_vocabulary_folder()) if folder or vocabulary else None
+        run_id = open_run(source="synthea", input_folder=str(folder) if folder else None, vocabulary_folder=chosen)
         run_steps(run_id, workers=workers)
+        return load_run(run_id)
+
+    def land(self, folder: Path, base_run: str) -> str:
+        """Only land a drop on top of the state of another run; the id of the run that did it."""
+        run_id = open_run(source="synthea", input_folder=str(folder), vocabulary_folder=None, is_drop=True)
+        record(run_id, parameters=load_run(run_id).parameters | {"base_run": base_run})
+        run_step(run_id, "land")
+        close_run(run_id, failed=False)
+        return run_id
+
+    def build(self, base_run: str) -> Run:
+        """Build and publish the state of a run that only landed."""
+        run_id = open_run(source="synthea", input_folder=None, vocabulary_folder=str(demo_vocabulary_folder()))
+        record(run_id, parameters=load_run(run_id).parameters | {"base_run": base_run})
+        run_step(run_id, "land")
+        record(run_id, parameters=load_run(run_id).parameters | {"base_run": None})
+        run_steps(run_id, resume=True)
+        return load_run(run_id)
+
+    def drop(self, folder: Path) -> Run:
+        """A night's drop on top of the current release."""
+        run_id = open_run(source="synthea", input_folder=str(folder), vocabulary_folder=None, is_drop=True)
+        run_steps(run_id)
         return load_run(run_id)
 
     @property
@@ -94,12 +123,16 @@ class Hospital:
         with self.engine.connect() as con:
             return [tuple(row) for row in con.exec_driver_sql(sql)]
 
+    def execute(self, sql: str) -> None:
+        with self.engine.begin() as con:
+            con.exec_driver_sql(sql)
+
     def release_tables(self, run: Run) -> dict[str, Any]:
         [(tables,)] = self.query(f"SELECT tables FROM etl.release WHERE run_id = '{run.run_id}'")
         return dict(tables)
 
     def current_release(self) -> int | None:
-        [(newest,)] = self.query("SELECT max(release_id) FROM etl.release")
+        [(newest,)] = self.query("SELECT max(release_id) FROM etl.release WHERE withdrawn_at IS NULL")
         return newest  # type: ignore[no-any-return]
 
     def ledger(self, run: Run) -> dict[str, TableAccount]:

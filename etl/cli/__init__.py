@@ -50,14 +50,18 @@ def options(
 
 def register() -> None:
     """Hang all commands on the app; their modules are light."""
-    from etl.cli import demo, explain, mapping, query, run, servers, status, test, trace
+    from etl.cli import demo, explain, mapping, query, releases, run, servers, status, test, trace
 
     commands: list[tuple[str, Callable[..., object]]] = [
         ("demo", demo.demo),
         ("run", run.run),
+        ("rebuild", run.rebuild),
         ("sql", query.sql),
         ("status", status.status),
         ("trace", trace.trace),
+        ("diff", releases.diff),
+        ("rollback", releases.rollback),
+        ("clean", releases.clean),
         ("start", servers.start),
         ("stop", servers.stop),
         ("test", test.test),

@@ -11,8 +11,15 @@ from etl.cli import out
 def run(
     source: Annotated[str, typer.Option(help="A folder under sources/, e.g. synthea.")] = "synthea",
     input: Annotated[Path | None, typer.Option(help="Folder with the source's files (CSV or CSV.gz).")] = None,
+    drop: Annotated[
+        Path | None,
+        typer.Option(help="Folder with what changed since the current release, instead of --input; others stay."),
+    ] = None,
     vocabulary: Annotated[
-        Path | None, typer.Option(help="Athena bundle: a folder or zip with CONCEPT.csv and the others.")
+        Path | None,
+        typer.Option(
+            help="Athena bundle: a folder or zip with CONCEPT.csv and the others. A drop keeps the release's."
+        ),
     ] = None,
     date: Annotated[
         str | None, typer.Option(help="Data cut-off, e.g. 2026-06-30; else the newest date in the data.")
@@ -29,18 +36,23 @@ def run(
     Running it twice on the same files gives the same ids and the same digest of every table. A refusal of the gate
     (exit code 3) or any error leaves the last release as it was.
 
+    --drop takes a night's files on top of the current release: a table without a file stays as it is there, one with a
+    file is replaced or added to as the source's tables.yml says. The same drop twice changes nothing.
+
     --resume does not do again what the run had finished, and judges again what the gate refused.
     """
     if resume:
-        if input or vocabulary or date:
+        if input or drop or vocabulary or date:
             raise typer.BadParameter("a run keeps its input, vocabulary and date.", param_hint="'--resume'")
         run_id = resume_run(workers)
     else:
-        for name, given in (("--input", input), ("--vocabulary", vocabulary)):
+        if input and drop:
+            raise typer.BadParameter("cannot be given with --input.", param_hint="'--drop'")
+        needed = {"--input": input or drop, "--vocabulary": vocabulary or drop}
+        for name, given in needed.items():
             if given is None:
-                raise typer.BadParameter("is missing (only --resume goes without).", param_hint=f"'{name}'")
-        assert input is not None and vocabulary is not None
-        run_id = start_run(source, input, vocabulary, date, workers)
+                raise typer.BadParameter("is missing (only --drop and --resume go without).", param_hint=f"'{name}'")
+        run_id = start_run(source, input or drop, vocabulary, date, workers, is_drop=drop is not None)
     from etl.cli.summary import print_summary
 
     print_summary(run_id)
@@ -49,8 +61,32 @@ def run(
     )
 
 
-def start_run(source: str, folder: Path, vocabulary: Path, date: str | None, workers: int | None) -> str:
-    """Open a run and take it through all its steps with live progress; its id."""
+def rebuild(
+    source: Annotated[str, typer.Option(help="A folder under sources/, e.g. synthea.")] = "synthea",
+    vocabulary: Annotated[Path | None, typer.Option(help="Athena bundle, if not the current release's.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Steps at a time; the result does not depend on it.")
+    ] = None,
+) -> None:
+    """Make the current release again from its landed batches, with today's SQL and maps. Nothing is landed.
+
+    The same rules and vocabulary give the same ids and the same digest of every table.
+    """
+    from etl.cli.summary import print_summary
+
+    print_summary(start_run(source, None, vocabulary, None, workers))
+
+
+def start_run(
+    source: str,
+    folder: Path | None,
+    vocabulary: Path | None,
+    date: str | None,
+    workers: int | None,
+    *,
+    is_drop: bool = False,
+) -> str:
+    """Open a run and take it through all its steps with live progress; its id. Without a folder: a rebuild."""
     from etl.cli.progress import steps_progress, waiting
     from etl.config import settings
     from etl.pipeline import steps
@@ -59,7 +95,13 @@ def start_run(source: str, folder: Path, vocabulary: Path, date: str | None, wor
 
     with waiting("Starting PostgreSQL …"):
         database(settings())
-    run_id = open_run(source=source, input_folder=str(folder), vocabulary_folder=str(vocabulary), business_date=date)
+    run_id = open_run(
+        source=source,
+        input_folder=str(folder) if folder else None,
+        vocabulary_folder=str(vocabulary) if vocabulary else None,
+        is_drop=is_drop,
+        business_date=date,
+    )
     out.print(f"Run [bold]{run_id}[/bold] of source {source}", highlight=False)
     with steps_progress(len(steps(source))) as tell:
         run_steps(run_id, workers=workers, progress=tell)

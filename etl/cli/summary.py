@@ -22,6 +22,9 @@ def print_summary(run_id: str) -> None:
                 state.run.c.run_id == run_id
             )
         ).scalar_one()
+    if run.status == "unchanged":
+        out.print(f"Run {run_id} brought nothing new: the current release stays as it is.", highlight=False)
+        return
     print_ledger(db, run)
     if release is None:
         out.print(f"Run {run_id}: {run.status}, no release.")

@@ -4,7 +4,7 @@ from etl.config import Settings
 from etl.errors import UsageError
 from etl.land.batches import LandedBatch, batch_path, land_batch
 from etl.land.contract import NAME, Contract, SourceColumn, SourceTable, read_contract
-from etl.land.current import business_date, current_tables, landed_columns
+from etl.land.current import batches_by_table, business_date, current_tables, kept_batches, landed_columns
 from etl.land.folder import LandingPlan, LandingResult, land_folder, plan_folder
 
 __all__ = [
@@ -15,8 +15,10 @@ __all__ = [
     "SourceColumn",
     "SourceTable",
     "batch_path",
+    "batches_by_table",
     "business_date",
     "current_tables",
+    "kept_batches",
     "land_batch",
     "land_folder",
     "landed_columns",

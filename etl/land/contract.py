@@ -16,7 +16,7 @@ from etl.errors import ContractError
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 FILE_STEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 DECIMAL = re.compile(r"decimal\((\d{1,2}),(\d{1,2})\)")
-CHANGE_MODES = ("snapshot", "append")
+CHANGE_MODES = ("snapshot", "append", "watermark")
 SQL_TYPES = {"text": "text", "integer": "bigint", "date": "date", "timestamp": "timestamp"}
 WHOLE_ROW = "whole row"
 ROW_ID = "source_row_id"
@@ -56,7 +56,9 @@ class SourceColumn:
 class SourceTable:
     """A table of a source. `key` is empty for "whole row"; key, person and business date are lower-case names.
 
-    `time_zone` is the site's, which zoned times are converted to; None also where no column is a timestamp.
+    `change` is one of CHANGE_MODES; `watermark` is the column that says which version of a key is the newest, where
+    the mode is that. `time_zone` is the site's, which zoned times are converted to; None also where no column is a
+    timestamp.
     """
 
     name: str
@@ -70,6 +72,7 @@ class SourceTable:
     pii: frozenset[str]
     columns: tuple[SourceColumn, ...]
     time_zone: str | None = None
+    watermark: str | None = None
 
     @property
     def contract_hash(self) -> str:
@@ -217,23 +220,35 @@ class _Reader:
         stem = given.get("file", name)
         if not isinstance(stem, str) or not FILE_STEM.fullmatch(stem):
             raise self.wrong(f"{name}.file must be a file name without folder and ending.")
-        change = given.get("change")
-        if change not in CHANGE_MODES:
-            raise self.wrong(f"{name}.change must be one of {', '.join(CHANGE_MODES)}.")
         known = {column.lower: column for column in columns}
+        key = self.key(name, given.get("key"), known)
+        change, watermark = self.change(name, given.get("change"), known, key)
         return SourceTable(
             name=name,
             file=stem,
             required=given.get("required", False) is True,
-            key=self.key(name, given.get("key"), known),
+            key=key,
             person=self.one_of(f"{name}.person", given.get("person"), known),
-            change=str(change),
+            change=change,
             encoding=self.encoding(given.get("encoding", encoding), name),
             business_date=self.business_date(name, given.get("business_date"), known),
             pii=pii,
             columns=columns,
             time_zone=time_zone if any(column.type == "timestamp" for column in columns) else None,
+            watermark=watermark,
         )
+
+    def change(
+        self, table: str, value: object, known: Mapping[str, SourceColumn], key: tuple[str, ...]
+    ) -> tuple[str, str | None]:
+        """`snapshot`, `append`, or `{watermark: COLUMN}`: the mode, and the column where there is one."""
+        if value in ("snapshot", "append"):
+            return str(value), None
+        if not isinstance(value, dict) or set(value) != {"watermark"}:
+            raise self.wrong(f"{table}.change must be one of snapshot, append, {{watermark: COLUMN}}.")
+        if not key:
+            raise self.wrong(f"{table}.change is a watermark, which needs a key: of what is a row the newest version?")
+        return "watermark", self.one_of(f"{table}.change.watermark", value["watermark"], known)
 
     def check_names(self, table: str, columns: Iterable[SourceColumn], pii: frozenset[str]) -> None:
         seen: set[str] = set()

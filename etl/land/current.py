@@ -1,4 +1,4 @@
-"""The current state of a source table: the newest version of each key over its batches."""
+"""The current state of a source table: the newest version of each key over the batches that make it up."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -32,23 +32,42 @@ def business_date(engine: Engine, batch_ids: Sequence[int]) -> date | None:
 
 
 def current_tables(
-    settings: Settings, engine: Engine, contract: Contract, batch_ids: Sequence[int], run_dir: Path
+    settings: Settings,
+    engine: Engine,
+    contract: Contract,
+    batch_ids: Sequence[int],
+    run_dir: Path,
+    known: Sequence[int] = (),
 ) -> dict[str, list[Path]]:
     """The files that hold each table's current state after these batches, oldest first.
 
-    One batch is its own current state; anything else is written once to `run_dir`/current/<table>.parquet, an empty
-    table too. The result depends on nothing but the batches and their order. CdmflowError: a batch that is not known,
-    or whose file is missing.
+    `known` are batches that came before and are no part of the state (replaced, refused, taken back): rows that they
+    had first keep the numbers from there. One batch is its own current state; anything else is written once to
+    `run_dir`/current/<table>.parquet, an empty table too. The result depends on nothing but the batches and their
+    order. CdmflowError: a batch that is not known, or whose file is missing.
     """
-    by_table = _batches_of(engine, contract.source, batch_ids)
+    by_table = batches_by_table(engine, contract.source, batch_ids)
+    before = batches_by_table(engine, contract.source, [number for number in known if number not in set(batch_ids)])
     tables: dict[str, list[Path]] = {}
     for name, table in contract.tables.items():
-        paths = [_existing(settings, contract.source, name, number) for number in by_table.get(name, [])]
-        tables[name] = [_current(table, paths, run_dir / "current" / f"{name}.parquet")]
+        mine = by_table.get(name, [])
+        older = before.get(name, []) if mine else []
+        paths = [_existing(settings, contract.source, name, number) for number in (*older, *mine)]
+        tables[name] = [_current(table, paths, len(older), run_dir / "current" / f"{name}.parquet")]
     return tables
 
 
-def _batches_of(engine: Engine, source: str, batch_ids: Sequence[int]) -> dict[str, list[int]]:
+def kept_batches(table: SourceTable, before: Sequence[int], landed: Sequence[int]) -> list[int]:
+    """The batches that make up a table's state once `landed` came to those of the state `before`.
+
+    A snapshot replaces all; what is appended is added, and changes nothing when it was there already.
+    """
+    if table.change == "snapshot":
+        return [*landed[-1:]] or [*before]
+    return [*before, *(number for number in landed if number not in set(before))]
+
+
+def batches_by_table(engine: Engine, source: str, batch_ids: Sequence[int]) -> dict[str, list[int]]:
     """Batch ids by table in the given order; one that comes twice counts where it comes last."""
     newest_last = list(reversed(dict.fromkeys(reversed(batch_ids))))
     with engine.connect() as state:
@@ -82,7 +101,7 @@ def _existing(settings: Settings, source: str, table: str, batch_id: int) -> Pat
     return path
 
 
-def _current(table: SourceTable, paths: Sequence[Path], output: Path) -> Path:
+def _current(table: SourceTable, paths: Sequence[Path], known: int, output: Path) -> Path:
     columns = landed_columns(table)
     with connection() as con:
         if not paths:
@@ -91,7 +110,8 @@ def _current(table: SourceTable, paths: Sequence[Path], output: Path) -> Path:
         if len(paths) == 1 and _columns_in(con, paths[0]) == [c.name for c in columns]:
             return paths[0]
         con.execute("SET preserve_insertion_order = false")
-        write_parquet(con, current_select(table, [_batch_select(con, path, columns) for path in paths]), output)
+        batches = [_batch_select(con, path, columns) for path in paths]
+        write_parquet(con, current_select(table, batches, known), output)
     return output
 
 
@@ -110,18 +130,19 @@ def _batch_select(con: Any, path: Path, columns: Sequence[Column]) -> str:
     return f"SELECT {chosen} FROM read_parquet({quote_path(path)})"
 
 
-def current_select(table: SourceTable, batches: Sequence[str]) -> str:
-    """The SELECT of the current state from one SELECT per batch, oldest first.
+def current_select(table: SourceTable, batches: Sequence[str], known: int = 0) -> str:
+    """The SELECT of the current state from one SELECT per batch, oldest first; the first `known` only lend numbers.
 
-    A key's row comes from the newest batch that has it, with the source_row_id of the first. A snapshot keeps only
-    the keys of its newest batch. Rows of a "whole row" table are told apart by their content and, among equal ones,
-    by their order; such a table that is appended to keeps every row of every batch.
+    A key's row comes from the newest batch that has it (with a watermark: from the one where that is highest, so an
+    extract of an older time that lands later overwrites nothing), with the source_row_id of the first. A snapshot keeps
+    only the keys of its newest batch. Rows of a "whole row" table are told apart by their content and, among equal
+    ones, by their order; such a table that is appended to keeps every row of every batch.
     """
     columns = [c.lower for c in table.columns]
     everything = ", ".join(quoted(name) for name in columns)
-    rows = " UNION ALL ".join(f"SELECT *, {number} AS batch_no FROM ({text})" for number, text in enumerate(batches))
     if table.change == "append" and not table.key:
-        return f"SELECT {everything}, {ROW_ID} FROM ({rows})"
+        return " UNION ALL ".join(f"SELECT {everything}, {ROW_ID} FROM ({text})" for text in batches[known:])
+    rows = " UNION ALL ".join(f"SELECT *, {number} AS batch_no FROM ({text})" for number, text in enumerate(batches))
     if table.key and table.change == "snapshot":
         return _newest_snapshot(table, rows, batches[-1])
     if table.key:
@@ -133,12 +154,13 @@ def current_select(table: SourceTable, batches: Sequence[str]) -> str:
             f"SELECT *, row_number() OVER (PARTITION BY batch_no, {everything} ORDER BY {ROW_ID}) AS occurrence "
             f"FROM ({rows})"
         )
-    only_newest = f"WHERE batch_no = {len(batches) - 1}" if table.change == "snapshot" else ""
+    first_counted = len(batches) - 1 if table.change == "snapshot" else known
+    order = f"batch_no < {known}, {quoted(table.watermark)} DESC NULLS LAST, " if table.watermark else ""
     return (
         f"SELECT {everything}, first_row_id AS {ROW_ID} FROM ("
         f"SELECT *, min({ROW_ID}) OVER (PARTITION BY {identity}) AS first_row_id, "
-        f"row_number() OVER (PARTITION BY {identity} ORDER BY batch_no DESC) AS newest FROM ({numbered}) "
-        f"QUALIFY newest = 1) {only_newest}"
+        f"row_number() OVER (PARTITION BY {identity} ORDER BY {order}batch_no DESC) AS newest FROM ({numbered}) "
+        f"QUALIFY newest = 1) WHERE batch_no >= {first_counted}"
     )
 
 

@@ -65,12 +65,12 @@ class LandingResult:
         return f"No file for {', '.join(self.missing_optional)}: these tables count as empty."
 
 
-def plan_folder(contract: Contract, folder: Path) -> LandingPlan:
+def plan_folder(contract: Contract, folder: Path, *, is_drop: bool = False) -> LandingPlan:
     """Find the files, hold them against the folder's manifest and check every header before anything is loaded.
 
     All headers' faults come in one ContractError, as do all of the manifest's.
     """
-    files = find_files(contract, folder)
+    files = find_files(contract, folder, is_drop=is_drop)
     check_manifest(folder, (path for paths in files.values() for path in paths))
     headers: dict[str, Header] = {}
     faults: list[ContractError] = []
@@ -83,7 +83,7 @@ def plan_folder(contract: Contract, folder: Path) -> LandingPlan:
         raise faults[0]
     if faults:
         raise ContractError("\n".join(fault.what for fault in faults), state=faults[0].state, todo=faults[0].todo)
-    missing = tuple(table.file + ".csv" for name, table in contract.tables.items() if name not in files)
+    missing = () if is_drop else tuple(t.file + ".csv" for name, t in contract.tables.items() if name not in files)
     return LandingPlan(files=files, headers=headers, missing_optional=missing)
 
 
@@ -94,17 +94,18 @@ def land_folder(
     folder: Path,
     *,
     run_id: str,
+    is_drop: bool = False,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> LandingResult:
-    """Land every table of the contract that has a file in `folder`.
+    """Land every table of the contract that has a file in `folder`; a drop needs none of them but one.
 
     A table is read on one thread, which keeps the order of the file, and `workers` tables are read at a time, the
     largest first: on two cores that is as fast as one table on two threads and needs no second pass for the numbers.
     Any error is raised after the tables already started have ended; their batches stay, since landing them again
     gives the same batches. ContractError, UsageError, DatabaseUnavailable.
     """
-    plan = plan_folder(contract, folder)
+    plan = plan_folder(contract, folder, is_drop=is_drop)
     at_once = max(1, min(workers or settings.workers, len(plan.files)))
     memory_limit = _share(settings.memory_limit, at_once)
 

@@ -25,11 +25,12 @@ NUMBERED = re.compile(r"(?P<stem>.+)(?P<mark>[._])(?P<number>[0-9]{1,9})(?P<endi
 Delivery = tuple[Path, ...]
 
 
-def find_files(contract: Contract, folder: Path) -> dict[str, Delivery]:
+def find_files(contract: Contract, folder: Path, *, is_drop: bool = False) -> dict[str, Delivery]:
     """The files of each table that has any, by table, parts in the order of their numbers; letter case does not matter.
 
     `<file>.csv`, or `<file>.1.csv`, `<file>.2.csv` …, or `<file>_1.csv`, `<file>_2.csv` …, each also as `.csv.gz`.
-    ContractError: a required table has no file, a table has files of two namings, or a part is missing.
+    A drop holds what is new only, so any table may be missing in it, but not all. ContractError: a required table has
+    no file, a drop has none at all, a table has files of two namings, or a part is missing.
     """
     if not folder.is_dir():
         raise UsageError(
@@ -43,8 +44,15 @@ def find_files(contract: Contract, folder: Path) -> dict[str, Delivery]:
             stem, mark, number = naming
             named.setdefault(stems[stem], {}).setdefault(mark, []).append((number, path))
     found = {name: _delivery(folder, contract.tables[name], named[name]) for name in contract.tables if name in named}
+    if is_drop and not found:
+        names = _listed([table.file + ".csv" for table in contract.tables.values()])
+        raise ContractError(
+            f"{folder} has no file of any table of {contract.source}.",
+            state="Nothing was loaded; the published release stays as it is.",
+            todo=f"Files are named after their tables: {names}.",
+        )
     missing = [table.file for table in contract.tables.values() if table.required and table.name not in found]
-    if missing:
+    if missing and not is_drop:
         raise ContractError(
             f"{folder} has no {' and no '.join(f'{stem}.csv (or .csv.gz)' for stem in missing)}.",
             state="Nothing was loaded; the published release stays as it is.",

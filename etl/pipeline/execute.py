@@ -21,7 +21,8 @@ def run_steps(
 
     `resume` leaves out the steps that an earlier process finished; Locked while that process is still at work. On the
     first error no further step starts, those under way end, the run is closed as failed and the error raised.
-    Publishing starts only after every step before it, so an error leaves the last release as it was.
+    Publishing starts only after every step before it, so an error leaves the last release as it was. A drop that brings
+    nothing new ends after landing: the release stays.
     """
     failed, is_ours = True, not resume
     message = None
@@ -65,6 +66,8 @@ def _run_all(run_id: str, finished: frozenset[str], workers: int, progress: Prog
                     continue
                 done[step.name] = future.result()
                 progress("done", step, done[step.name])
+                if step.name == "land" and load_run(run_id).status == "unchanged":
+                    waiting.clear()
     if error is not None:
         raise error
     return list(done.values())

@@ -20,16 +20,19 @@ def judge_landing(run: Run) -> str:
     contract = land.load_contract(configured, run.source)
     with engine(database(configured)).connect() as con:
         batches = con.execute(
-            sqlalchemy.select(state.batch).where(state.batch.c.batch_id.in_(run.batch_ids or []))
+            sqlalchemy.select(state.batch)
+            .where(state.batch.c.batch_id.in_(run.parameters.get("landed") or run.batch_ids or []))
+            .order_by(state.batch.c.batch_id)
         ).all()
     landed = []
-    for batch in batches:
+    for batch in {batch.table_name: batch for batch in batches}.values():
         table = contract.tables[batch.table_name]
         landed.append(
             quality.LandedTable(
                 name=batch.table_name,
                 path=land.batch_path(configured, run.source, batch.table_name, batch.batch_id),
-                key=tuple(name.lower() for name in table.key),
+                key=table.key,
+                optional_columns=tuple(column.lower for column in table.columns if column.optional),
                 required_columns=tuple(column.name.lower() for column in table.columns if column.required),
                 rows=batch.landed_rows,
                 first_source_row_id=batch.first_source_row_id,

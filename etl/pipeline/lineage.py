@@ -141,7 +141,8 @@ def lake_of(run_id: str | None) -> Iterator[Lake]:
     release = state.release.c
     with db.connect() as con:
         query = sqlalchemy.select(release.release_id, release.run_id).order_by(release.release_id.desc()).limit(1)
-        found = con.execute(query if run_id is None else query.where(release.run_id == run_id)).one_or_none()
+        wanted = release.withdrawn_at.is_(None) if run_id is None else release.run_id == run_id
+        found = con.execute(query.where(wanted)).one_or_none()
     if run_id is None and found is None:
         raise UsageError("Nothing is published yet.", todo="Name a run with --run; ./cdmflow status lists them.")
     run = load_run(run_id or found.run_id)  # type: ignore[union-attr]

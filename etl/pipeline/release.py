@@ -43,7 +43,13 @@ def publish_run(run: Run) -> tuple[int | None, int | None, str]:
     configured = settings()
     candidate = run.folder / "cdm"
     release = publish.publish_release(
-        configured, database(configured), run.run_id, candidate, run.vocabulary_id, _merged(verdicts)
+        configured,
+        database(configured),
+        run.run_id,
+        candidate,
+        run.vocabulary_id,
+        _merged(verdicts),
+        base_run=run.parameters.get("base_run"),
     )
     record(run.run_id, status="published")
     remove_old_runs()
@@ -59,19 +65,29 @@ def publish_run(run: Run) -> tuple[int | None, int | None, str]:
 
 
 def remove_old_runs() -> None:
-    """Remove the files of ended runs but the last ones': every release is in PostgreSQL, its report in `releases`.
+    """Remove the files of ended runs but the last ones' and the current release's: `trace` reads those.
+
+    Every release is in PostgreSQL, its report in `releases`.
 
     A night of 10,000 patients leaves 0.5 GB. Landed batches and vocabularies stay: any run can be made again from them.
     """
+    run, release = state.run.c, state.release.c
     with engine(database(settings())).connect() as con:
+        served = con.execute(
+            sqlalchemy.select(release.run_id)
+            .where(release.withdrawn_at.is_(None))
+            .order_by(release.release_id.desc())
+            .limit(1)
+        ).scalar_one_or_none()
         ended = con.execute(
-            sqlalchemy.select(state.run.c.run_id)
-            .where(state.run.c.ended_at.is_not(None))
-            .order_by(state.run.c.started_at.desc())
+            sqlalchemy.select(run.run_id)
+            .where(run.ended_at.is_not(None))
+            .order_by(run.started_at.desc())
             .offset(RUNS_KEPT)
         ).scalars()
         for run_id in ended:
-            shutil.rmtree(settings().runs_dir / run_id, ignore_errors=True)
+            if run_id != served:
+                shutil.rmtree(settings().runs_dir / run_id, ignore_errors=True)
 
 
 def _merged(verdicts: dict[str, dict[str, Any] | None]) -> dict[str, Any]:

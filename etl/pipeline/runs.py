@@ -20,7 +20,7 @@ from etl.cdm import CDM_VERSION, Column, source_models, tables
 from etl.config import PROJECT, Settings, settings
 from etl.engine import connection, empty_relation, write_parquet
 from etl.errors import Locked, UsageError
-from etl.land import load_contract
+from etl.land import current_tables, load_contract
 from etl.pipeline.models import models, rules_digest, sources
 from etl.postgres import Database, ensure_server
 from etl.state.locks import RUN_LOCK
@@ -96,17 +96,23 @@ def new_run_id() -> str:
 def open_run(
     *,
     source: str,
-    input_folder: str,
-    vocabulary_folder: str,
+    input_folder: str | None,
+    vocabulary_folder: str | None,
+    is_drop: bool = False,
     scope: str = "all",
     business_date: str | None = None,
     run_id: str | None = None,
 ) -> str:
-    """Record a run and return its id; opening the same id again continues it."""
+    """Record a run and return its id; opening the same id again continues it.
+
+    A drop is what changed since the source's current release: tables that it lacks stay as they are there. Without an
+    input folder everything is made again from the batches of that release. Both take its vocabulary unless another is
+    given, and refuse where nothing was published yet.
+    """
     if source not in sources():
         raise UsageError(f"There is no source {source!r}.", todo=f"Sources with a contract: {', '.join(sources())}.")
     for what, folder in (("input", input_folder), ("vocabulary", vocabulary_folder)):
-        if not Path(folder).exists():
+        if folder is not None and not Path(folder).exists():
             raise UsageError(f"The {what} folder {folder} does not exist.", state="Nothing was loaded.")
     if scope != "all":
         raise UsageError(f"Scope {scope!r} cannot be run yet.", todo="The scope of a full load is `all`.")
@@ -115,9 +121,20 @@ def open_run(
     run_id = run_id or new_run_id()
     if not RUN_ID.match(run_id):
         raise UsageError(f"{run_id!r} is no run id: letters, digits and . _ : + - only.")
+    base_run = current_run(source) if is_drop or input_folder is None else None
+    if base_run is None and (is_drop or input_folder is None):
+        raise UsageError(
+            f"Source {source} has no release that this could start from.",
+            state="Nothing was loaded.",
+            todo="Load everything first: ./cdmflow run --input DIR --vocabulary DIR.",
+        )
+    if base_run is None and vocabulary_folder is None:
+        raise UsageError("A full load needs a vocabulary.", todo="Name the folder of an Athena bundle.")
     parameters = {
-        "input_folder": str(Path(input_folder).resolve()),
-        "vocabulary_folder": str(Path(vocabulary_folder).resolve()),
+        "input_folder": _whole_path(input_folder),
+        "vocabulary_folder": _whole_path(vocabulary_folder),
+        "is_drop": is_drop,
+        "base_run": base_run,
         "business_date": business_date,
         "rules": rules_digest(source),
     }
@@ -138,6 +155,24 @@ def open_run(
         )
     load_run(run_id).folder.mkdir(parents=True, exist_ok=True)
     return run_id
+
+
+def _whole_path(folder: str | None) -> str | None:
+    return None if folder is None else str(Path(folder).resolve())
+
+
+def current_run(source: str) -> str | None:
+    """The run whose release of this source is served; None before the first."""
+    run, release = state.run.c, state.release.c
+    with engine(database(settings())).connect() as con:
+        found: str | None = con.execute(
+            sqlalchemy.select(release.run_id)
+            .join_from(state.release, state.run)
+            .where(run.source == source, release.withdrawn_at.is_(None))
+            .order_by(release.release_id.desc())
+            .limit(1)
+        ).scalar_one_or_none()
+    return found
 
 
 @contextmanager
@@ -234,6 +269,31 @@ def write_parameters(run: Run) -> Path:
     with connection(threads=1) as con:
         write_parquet(con, f"SELECT {text}", output)
     return output
+
+
+def known_batches(source: str, batch_ids: Sequence[int]) -> list[int]:
+    """All other batches of this source in this home, oldest first: a row keeps the number of its first arrival."""
+    batch = state.batch.c
+    with engine(database(settings())).connect() as con:
+        found = con.execute(
+            sqlalchemy.select(batch.batch_id)
+            .where(batch.source == source, batch.batch_id.not_in(batch_ids))
+            .order_by(batch.batch_id)
+        ).scalars()
+        return list(found)
+
+
+def state_files(run: Run, folder: Path) -> dict[str, list[Path]]:
+    """The files with the state of each source table as this run saw it, made below `folder` where there is none."""
+    configured, batch_ids = settings(), run.batch_ids or []
+    return current_tables(
+        configured,
+        engine(database(configured)),
+        load_contract(configured, run.source),
+        batch_ids,
+        folder,
+        known_batches(run.source, batch_ids),
+    )
 
 
 def remember_landing(run: Run, current: dict[str, list[Path]]) -> None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from etl import land, state, vocabulary
@@ -18,12 +17,14 @@ from etl.pipeline import account
 from etl.pipeline.gate import judge_candidate, judge_landing
 from etl.pipeline.mapping_report import report_mapping
 from etl.pipeline.models import models, part_numbers
-from etl.pipeline.people import assign_person_ids
+from etl.pipeline.people import assign_person_ids, number_landed_persons
 from etl.pipeline.release import publish_run, publish_vocabulary_of
 from etl.pipeline.runs import (
     Run,
+    current_run,
     database,
     engine,
+    known_batches,
     load_run,
     record,
     relations,
@@ -122,52 +123,84 @@ def _land(run: Run) -> Outcome:
     configured = settings()
     db = engine(database(configured))
     contract = land.load_contract(configured, run.source)
-    landed = land.land_folder(
-        configured,
-        db,
-        contract,
-        Path(run.parameters["input_folder"]),
-        run_id=run.run_id,
-        workers=configured.workers,
-    )
-    current = land.current_tables(configured, db, contract, _with_history(run, list(landed.batch_ids)), run.folder)
+    folder = run.parameters["input_folder"]
+    landed = land.LandingResult((), (), {}, {}, {})
+    if folder is not None:
+        landed = land.land_folder(
+            configured,
+            db,
+            contract,
+            Path(folder),
+            run_id=run.run_id,
+            is_drop=bool(run.parameters.get("is_drop")),
+            workers=configured.workers,
+        )
+    number_landed_persons(db, contract, configured)
+    batch_ids = _state_after(run, contract, list(landed.batch_ids))
+    current = land.current_tables(configured, db, contract, batch_ids, run.folder, known_batches(run.source, batch_ids))
     remember_landing(run, current)
     given = run.parameters.get("business_date")
-    cutoff = date.fromisoformat(given) if given else land.business_date(db, landed.batch_ids)
+    cutoff = date.fromisoformat(given) if given else land.business_date(db, batch_ids)
     if cutoff is None:
         raise CdmflowError(
             "No landed row has a date, so the data cut-off is unknown.",
             state="Nothing was published.",
             todo="Give it with --date, or check the business dates in tables.yml.",
         )
-    record(run.run_id, batch_ids=list(landed.batch_ids), cutoff_date=cutoff)
+    record(
+        run.run_id,
+        batch_ids=batch_ids,
+        cutoff_date=cutoff,
+        parameters=run.parameters | {"landed": list(landed.batch_ids)},
+    )
+    if _is_as_published(run, batch_ids, cutoff):
+        record(run.run_id, status="unchanged", message="the drop brought nothing new")
     rejected = sum(sum(reasons.values()) for reasons in landed.rejected.values())
     missing = f"; not delivered: {', '.join(landed.missing_optional)}" if landed.missing_optional else ""
     received = sum(batch.received for batch in landed.batches)
     return received, received - rejected, f"{rejected:,} rejected{missing}"
 
 
-def _with_history(run: Run, batch_ids: list[int]) -> list[int]:
-    """Earlier batches of the tables that this run landed, oldest first, then the run's own.
+def _state_after(run: Run, contract: land.Contract, landed: list[int]) -> list[int]:
+    """The batches that make up every table's state, oldest first: those of the base run, changed by what landed.
 
-    A key keeps the source_row_id of its first arrival, in whichever batch that was.
+    A complete delivery counts tables as empty that it lacks; what is appended to goes on from the current release.
     """
-    batch = state.batch.c
-    with engine(database(settings())).connect() as con:
-        tables = select(batch.table_name).where(batch.batch_id.in_(batch_ids))
-        earlier = con.execute(
-            select(batch.batch_id)
-            .where(batch.source == run.source, batch.table_name.in_(tables), batch.batch_id.not_in(batch_ids))
-            .order_by(batch.batch_id)
-        ).scalars()
-        return [*earlier, *batch_ids]
+    db = engine(database(settings()))
+    base_run = run.parameters.get("base_run") or current_run(run.source)
+    before = land.batches_by_table(db, run.source, load_run(base_run).batch_ids or []) if base_run else {}
+    arrived = land.batches_by_table(db, run.source, landed)
+    is_complete = run.parameters.get("base_run") is None
+    kept: list[int] = []
+    for name, table in contract.tables.items():
+        if is_complete and table.change == "snapshot":
+            kept += arrived.get(name, [])
+        else:
+            kept += land.kept_batches(table, before.get(name, []), arrived.get(name, []))
+    return kept
+
+
+def _is_as_published(run: Run, batch_ids: list[int], cutoff: date) -> bool:
+    """Whether a drop left everything as it is in the current release: rows, cut-off, vocabulary and rules."""
+    if not run.parameters.get("is_drop") or run.parameters["vocabulary_folder"] is not None:
+        return False
+    base = load_run(run.parameters["base_run"])
+    return (
+        batch_ids == base.batch_ids
+        and cutoff == base.cutoff_date
+        and run.parameters["rules"] == base.parameters.get("rules")
+    )
 
 
 def _load_vocabulary(run: Run) -> Outcome:
     configured = settings()
-    version = vocabulary.load_bundle(
-        configured, engine(database(configured)), Path(run.parameters["vocabulary_folder"])
-    )
+    db, folder = engine(database(configured)), run.parameters["vocabulary_folder"]
+    if folder is not None:
+        version = vocabulary.load_bundle(configured, db, Path(folder))
+    else:
+        base = load_run(run.parameters["base_run"])
+        loaded = vocabulary.loaded_versions(configured, db)
+        version = next(known for known in loaded if known.vocabulary_id == base.vocabulary_id)
     mapped = vocabulary.custom_maps(
         configured.sources_dir / run.source / "map",
         run.folder / "custom" / "source_to_concept_map.parquet",

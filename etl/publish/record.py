@@ -41,6 +41,25 @@ def release_of_run(connection: Any, run_id: str) -> Release | None:
     return Release(*row) if row else None
 
 
+def current_release(connection: Any, before: int | None = None) -> Release | None:
+    """The release that is served; with `before`, the newest one below that number that was not taken back."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {COLUMNS} FROM etl.release "
+            "WHERE withdrawn_at IS NULL AND release_id < coalesce(%s, release_id + 1) ORDER BY release_id DESC LIMIT 1",
+            (before,),
+        )
+        row = cursor.fetchone()
+    return Release(*row) if row else None
+
+
+def release_by_id(connection: Any, release_id: int) -> Release | None:
+    with connection, connection.cursor() as cursor:
+        cursor.execute(f"SELECT {COLUMNS} FROM etl.release WHERE release_id = %s", (release_id,))
+        row = cursor.fetchone()
+    return Release(*row) if row else None
+
+
 def insert_release(
     cursor: Any,
     *,

@@ -33,11 +33,13 @@ def publish_release(
     vocabulary_id: int,
     verdict: Mapping[str, object],
     *,
+    base_run: str | None = None,
     patience_s: float = PATIENCE_S,
     report: Report = silent,
 ) -> Release:
     """Publish `<cdm_dir>/<table>.parquet` as the next release and return it. The run's row says `running`.
 
+    `base_run`: the run on whose release this candidate builds, which must still be the current one.
     Publishing a run twice returns its release. A killed publish leaves the last release served; the next call drops
     what it left, or only switches when everything was loaded and proven. `report` hears of each stage, from any thread:
     `locked`, `loaded <table>`, `indexed`, `proven`, `switch waits`, `switched`.
@@ -53,11 +55,11 @@ def publish_release(
                 vocabulary = complete_vocabulary(settings, database, connection, vocabulary_id, parquet_dir, report)
                 schema, proven = _candidate(settings, database, connection, run_id, cdm_dir, vocabulary, report)
                 number = release_number(schema)
-                candidate = Candidate(number, run_id, vocabulary_id, schema, vocabulary, proven, verdict)
+                candidate = Candidate(number, run_id, vocabulary_id, schema, vocabulary, proven, verdict, base_run)
                 release = switch(connection, candidate, patience_s=patience_s, report=report)
                 report("switched")
         with translated("Tidying up", state=f"Release {release.release_id} is published.", todo="Publish it again."):
-            drop_old_releases(connection)
+            drop_old_releases(connection, settings.kept_releases)
             write_release_files(settings, connection)
     return release
 

@@ -7,11 +7,11 @@ import psycopg2.errors
 
 from etl.cdm import quoted
 from etl.log import get_logger
+from etl.postgres import Database
+from etl.publish.session import publishing, translated
 
 log = get_logger(__name__)
 
-# The current release, the one before it for a rollback of the night, and one more for a comparison across a weekend.
-KEPT_RELEASES = 3
 # Dropping a release drops its foreign keys, which locks the vocabulary's tables against readers for that moment;
 # whoever reads them for longer than this keeps the old release alive until the next publish.
 LOCK_TIMEOUT_MS = 500
@@ -35,13 +35,37 @@ def drop_unfinished(connection: Any, keep: Iterable[str] = ()) -> None:
             drop_schema(connection, schema, LEFTOVER_LOCK_TIMEOUT_MS)
 
 
-def drop_old_releases(connection: Any) -> None:
-    """Drop the schemas of all but the newest releases, and vocabularies that only those used."""
+def drop_leftovers(database: Database) -> int:
+    """Drop the schemas of releases and vocabularies that were never finished; how many. Locked during a publish."""
+    with publishing(database, "clean") as connection, translated("Cleaning", state="What is served stays."):
+        before = _release_and_vocabulary_schemas(connection)
+        drop_unfinished(connection)
+        with connection, connection.cursor() as cursor:
+            cursor.execute("SELECT schema_name FROM etl.vocabulary WHERE schema_name IS NOT NULL")
+            finished = {row[0] for row in cursor.fetchall()}
+        for schema in sorted(before):
+            if schema.startswith("vocabulary_v") and schema not in finished:
+                drop_schema(connection, schema, LEFTOVER_LOCK_TIMEOUT_MS)
+        return len(before - _release_and_vocabulary_schemas(connection))
+
+
+def _release_and_vocabulary_schemas(connection: Any) -> set[str]:
     with connection, connection.cursor() as cursor:
-        cursor.execute("SELECT schema_name, vocabulary_id FROM etl.release ORDER BY release_id DESC")
+        return set(schemas_like(cursor, "^(cdm_r|vocabulary_v)[0-9]+$"))
+
+
+def drop_old_releases(connection: Any, keep: int) -> None:
+    """Keep the schemas of the newest `keep` releases; drop the others, and the vocabularies that only those had.
+
+    A release that was taken back counts as older than all others.
+    """
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT schema_name, vocabulary_id FROM etl.release ORDER BY withdrawn_at IS NOT NULL, release_id DESC"
+        )
         releases = cursor.fetchall()
         present = set(schemas_like(cursor, "^cdm_r[0-9]+$"))
-    for schema in [schema for schema, _ in releases[KEPT_RELEASES:] if schema in present]:
+    for schema in [schema for schema, _ in releases[keep:] if schema in present]:
         if drop_schema(connection, schema, LOCK_TIMEOUT_MS):
             present.discard(schema)
     # a schema that could not be dropped still needs its vocabulary

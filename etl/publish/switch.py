@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg2.errors
 
@@ -14,6 +14,9 @@ from etl.postgres.roles import READER
 from etl.publish.record import Release, insert_release
 
 log = get_logger(__name__)
+
+Report = Callable[[str], None]
+Result = TypeVar("Result")
 
 VIEWS_SCHEMA = "cdm"
 # A reader's transaction that touched a view of `cdm` holds its lock until it ends. While the switch waits for that
@@ -54,31 +57,50 @@ class Candidate:
     vocabulary_schema: str
     records: Mapping[str, Mapping[str, Any]]
     verdict: Mapping[str, object]
+    base_run: str | None = None
 
 
-def switch(connection: Any, candidate: Candidate, *, patience_s: float, report: Callable[[str], None]) -> Release:
+def switch(connection: Any, candidate: Candidate, *, patience_s: float, report: Report) -> Release:
     """Repoint all views and write the release row, both or neither.
 
     `connection` is the session that holds the publish lock. Tries again while readers are in the way, up to
     `patience_s`; nobody is interrupted.
     """
     number = candidate.release_id
+    return between_readers(
+        lambda: _attempt(connection, candidate),
+        f"release {number} is loaded and proven, but not switched to",
+        patience_s=patience_s,
+        report=report,
+    )
+
+
+def between_readers(attempt: Callable[[], Result], otherwise: str, *, patience_s: float, report: Report) -> Result:
+    """Do it in a gap between readers' transactions; `otherwise` says how things are when there is none."""
     deadline, pause = monotonic() + patience_s, FIRST_PAUSE_S
     while True:
         try:
-            return _attempt(connection, candidate)
+            return attempt()
         except BUSY:
             if monotonic() + pause > deadline:
                 raise CdmflowError(
-                    f"Readers held views of {VIEWS_SCHEMA} for {patience_s:.0f} s without a gap: "
-                    f"release {number} is loaded and proven, but not switched to.",
+                    f"Readers held views of {VIEWS_SCHEMA} for {patience_s:.0f} s without a gap: {otherwise}.",
                     state=STATE,
                     todo="End the long transactions on it (pg_stat_activity) and run the same again: it only switches.",
                 ) from None
         report("switch waits")
-        log.info("release %s: readers hold views of %s, next try in %.1f s", number, VIEWS_SCHEMA, pause)
+        log.info("readers hold views of %s, next try in %.1f s", VIEWS_SCHEMA, pause)
         sleep(pause)
         pause = min(pause * 1.5, LONGEST_PAUSE_S)
+
+
+def repoint(cursor: Any, schema: str, vocabulary_schema: str) -> None:
+    """Point all views of `cdm` at these schemas, in the caller's transaction."""
+    cursor.execute("SET LOCAL synchronous_commit = on")
+    cursor.execute("SELECT set_config('lock_timeout', %s, true)", (f"{LOCK_TIMEOUT_MS}ms",))
+    cursor.execute("SELECT set_config('statement_timeout', %s, true)", (f"{BLOCK_TIMEOUT_MS}ms",))
+    cursor.execute(_block(view_statements(schema, vocabulary_schema)))
+    _grant_new_views(cursor)
 
 
 def _block(statements: Iterable[str]) -> str:
@@ -88,12 +110,8 @@ def _block(statements: Iterable[str]) -> str:
 
 def _attempt(connection: Any, candidate: Candidate) -> Release:
     with connection, connection.cursor() as cursor:
-        cursor.execute("SET LOCAL synchronous_commit = on")
-        cursor.execute("SELECT set_config('lock_timeout', %s, true)", (f"{LOCK_TIMEOUT_MS}ms",))
-        cursor.execute("SELECT set_config('statement_timeout', %s, true)", (f"{BLOCK_TIMEOUT_MS}ms",))
-        _refuse_zombie(cursor, candidate.run_id, candidate.release_id)
-        cursor.execute(_block(view_statements(candidate.schema, candidate.vocabulary_schema)))
-        _grant_new_views(cursor)
+        _refuse_zombie(cursor, candidate)
+        repoint(cursor, candidate.schema, candidate.vocabulary_schema)
         return insert_release(
             cursor,
             release_id=candidate.release_id,
@@ -105,8 +123,9 @@ def _attempt(connection: Any, candidate: Candidate) -> Release:
         )
 
 
-def _refuse_zombie(cursor: Any, run_id: str, release_id: int) -> None:
-    """Only a run that is still running may publish, and only above all releases there are."""
+def _refuse_zombie(cursor: Any, candidate: Candidate) -> None:
+    """Only a run that is still running may publish, above all releases there are, and on what it was built on."""
+    run_id = candidate.run_id
     cursor.execute("SELECT status FROM etl.run WHERE run_id = %s FOR SHARE", (run_id,))
     found = cursor.fetchone()
     status = found[0] if found else "unknown"
@@ -118,11 +137,23 @@ def _refuse_zombie(cursor: Any, run_id: str, release_id: int) -> None:
         )
     cursor.execute("SELECT coalesce(max(release_id), 0) FROM etl.release")
     newest = cursor.fetchone()[0]
-    if newest >= release_id:
+    if newest >= candidate.release_id:
         raise CdmflowError(
-            f"Release {newest} was published while run {run_id} was loading release {release_id}.",
+            f"Release {newest} was published while run {run_id} was loading release {candidate.release_id}.",
             state="The newer release stays published.",
             todo="Run again if this run's data are wanted on top.",
+        )
+    if candidate.base_run is None:
+        return
+    cursor.execute(
+        "SELECT release_id, run_id FROM etl.release WHERE withdrawn_at IS NULL ORDER BY release_id DESC LIMIT 1"
+    )
+    current, current_run = cursor.fetchone()
+    if current_run != candidate.base_run:
+        raise CdmflowError(
+            f"Run {run_id} was built on run {candidate.base_run}, but release {current} is current by now.",
+            state="The current release stays published.",
+            todo="Run again: it will start from the current release.",
         )
 
 

@@ -68,6 +68,7 @@ class LandedTable:
     """A landed batch of a source table, as the gate needs to know it.
 
     `key` is empty when the whole row is the key; `rows` and `first_source_row_id` are those of the batch's ledger row.
+    Optional columns may be missing from the file, so they may be NULL in a key too.
     """
 
     name: str
@@ -77,6 +78,7 @@ class LandedTable:
     rows: int
     first_source_row_id: int
     columns: Sequence[str] = ()
+    optional_columns: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,10 @@ __all__ = [
 ]
 
 
+# Columns that homes made by an older version lack.
+LATER_COLUMNS = ("ALTER TABLE etl.release ADD COLUMN IF NOT EXISTS withdrawn_at timestamptz",)
+
+
 def connect(url: str) -> sqlalchemy.Engine:
     """An engine on the ETL role's URL (`postgresql+psycopg2://…`), which never shows bound values in errors."""
     return sqlalchemy.create_engine(url, pool_pre_ping=True, hide_parameters=True)
@@ -44,6 +48,8 @@ def create_tables(engine: sqlalchemy.Engine) -> None:
         with engine.begin() as connection:
             connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_xact_lock(CREATE_TABLES_LOCK)))
             metadata.create_all(connection)
+            for statement in LATER_COLUMNS:
+                connection.exec_driver_sql(statement)
     except OperationalError as error:
         raise DatabaseUnavailable(
             "The database of the `etl` schema cannot be reached.",

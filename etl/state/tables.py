@@ -34,9 +34,9 @@ run = Table(
     Column("run_id", Text, primary_key=True),
     Column("source", Text, nullable=False),
     Column("scope", Text, nullable=False),
-    Column("status", Text, nullable=False),  # running, published, candidate, refused, failed
+    Column("status", Text, nullable=False),  # running, published, unchanged, candidate, refused, failed
     Column("parameters", JSON, nullable=False),
-    Column("batch_ids", JSON),
+    Column("batch_ids", JSON),  # the batches that make up every table's state, oldest first
     Column("vocabulary_id", Integer),
     Column("cutoff_date", Date),
     Column("landing_verdict", JSON),
@@ -122,6 +122,7 @@ release = Table(
     Column("tables", JSON, nullable=False),  # {table: {"rows": n, "digest": "rows:a:b"}}
     Column("verdict", JSON, nullable=False),
     _now("published_at"),
+    Column("withdrawn_at", DateTime(timezone=True)),  # set by a rollback to an older release
 )
 
 row_account = Table(

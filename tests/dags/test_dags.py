@@ -132,7 +132,7 @@ def test_the_schedule_is_an_explicit_cron_at_two_without_catchup(nightly: dict[s
 
 def test_the_trigger_form_has_types_defaults_and_help(nightly: dict[str, Any]) -> None:
     params = nightly["params"]
-    assert sorted(params) == ["business_date", "input_folder", "scope", "vocabulary_folder"]
+    assert sorted(params) == ["business_date", "input_folder", "is_drop", "scope", "vocabulary_folder"]
     assert all(param["help"] and param["schema"]["type"] for param in params.values())
     assert params["input_folder"]["value"].endswith("demo/hospital")
     assert params["scope"]["value"] == "all"
@@ -157,7 +157,13 @@ def test_only_airflows_public_interface_is_imported(project: Path) -> None:
                 assert str(node.module).startswith(("airflow.sdk", "airflow.providers")), f"{file.name}: {node.module}"
 
 
-PARAMS = {"input_folder": "/in", "vocabulary_folder": "/vocabulary", "scope": "all", "business_date": None}
+PARAMS = {
+    "input_folder": "/in",
+    "is_drop": False,
+    "vocabulary_folder": "/vocabulary",
+    "scope": "all",
+    "business_date": None,
+}
 
 
 def test_a_manual_run_without_a_logical_date_takes_its_cutoff_from_the_files(tasks_module: Any) -> None:
@@ -165,6 +171,7 @@ def test_a_manual_run_without_a_logical_date_takes_its_cutoff_from_the_files(tas
         "source": SOURCE,
         "input_folder": "/in",
         "vocabulary_folder": "/vocabulary",
+        "is_drop": False,
         "scope": "all",
         "business_date": None,
         "run_id": "synthea.manual__1",

@@ -183,4 +183,4 @@ def make_world(database: Database, home: Path) -> World:
     schema = state.connect(database.etl_url)
     state.create_tables(schema)
     schema.dispose()
-    return World(replace(config.settings(), home=home, workers=2), database)
+    return World(replace(config.settings(), home=home, workers=2, kept_releases=3), database)

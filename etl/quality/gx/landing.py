@@ -46,6 +46,7 @@ def _suite(table: LandedTable) -> list[Expectation]:
     suite += [
         _ask(table, f"required.{column}", "expect_column_values_to_not_be_null", column=column)
         for column in dict.fromkeys((*table.key, *table.required_columns))
+        if column not in table.optional_columns
     ]
     if len(table.key) == 1:
         suite.append(_distinct(table, "key", table.key[0]))

@@ -46,8 +46,7 @@ def test_keys_indexes_and_foreign_keys_are_all_there_and_valid(world: World) -> 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_the_digests_do_not_depend_on_the_number_of_workers(world: World, workers: int) -> None:
-    from dataclasses import replace
-
+    
     other = World(replace(world.settings, workers=workers), world.database)
     release = other.publish("run-1", labelled("one"), other.vocabulary())
     assert release.rows == 101
@@ -94,7 +93,7 @@ def test_cohorts_of_analysts_are_kept_over_releases(world: World) -> None:
     assert world.value("SELECT count(*) FROM results.cohort", role="reader") == 1
 
 
-def test_three_releases_are_kept_and_older_ones_go_with_their_vocabulary(world: World) -> None:
+def test_as_many_releases_are_kept_as_configured_and_older_ones_go_with_their_vocabulary(world: World) -> None:
     old, new = world.vocabulary("v1"), world.vocabulary("v2")
     world.publish("run-1", labelled("one"), old)
     for number in (2, 3, 4, 5):

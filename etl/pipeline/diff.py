@@ -1,0 +1,118 @@
+"""What a release changed, and why: each different row leads to its source row, which is new, corrected or deleted."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from etl import land, publish
+from etl.config import settings
+from etl.engine import connection, quote_path, relation
+from etl.errors import UsageError
+from etl.pipeline.lineage import decodable_tables
+from etl.pipeline.models import source_parts
+from etl.pipeline.runs import Run, database, load_run, state_files
+
+NEW, CORRECTED, DELETED = "new data", "correction", "deletion"
+MAPPING, RULE, FOLLOWS = "mapping", "rule", "follows"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Rows of a CDM table that were added, changed or removed for one cause, and the persons they belong to."""
+
+    table: str
+    kind: str
+    cause: str
+    rows: int
+    persons: int
+
+
+@dataclass(frozen=True)
+class ReleaseDiff:
+    """All differences of two releases, and the persons that any of them touches."""
+
+    older: int
+    newer: int
+    differences: tuple[Difference, ...]
+    persons: int
+
+
+def diff(older: int, newer: int) -> ReleaseDiff:
+    """Compare two kept releases of one source.
+
+    A row's cause is what happened to its source row: `new data` and `deletion` where only one of the states has it,
+    `correction` where its values differ. If the source row is the same in both, the cause is `mapping` when the
+    vocabularies differ, `rule` when SQL, maps or contract do, else `follows`: another row of the person changed, or the
+    cut-off moved. Rows derived from several (eras, periods) have the last three causes only, in that order.
+    UsageError: no such release, its tables are gone, or the releases are of different sources.
+    """
+    configured = settings()
+    with tempfile.TemporaryDirectory(prefix="diff-", dir=_beside(configured.runs_dir)) as folder:
+        rows = Path(folder) / "differences.csv"
+        pair = publish.write_differences(database(configured), older, newer, rows)
+        before, after = (load_run(release.run_id) for release in pair)
+        if before.source != after.source:
+            raise UsageError(f"Releases {older} and {newer} are of different sources.", state="Nothing was changed.")
+        return _summed(older, newer, rows, _causes(before, after, Path(folder)), _otherwise(before, after))
+
+
+def _beside(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _otherwise(before: Run, after: Run) -> str:
+    """Why a row differs whose own source row does not."""
+    if before.vocabulary_id != after.vocabulary_id:
+        return MAPPING
+    return RULE if before.parameters.get("rules") != after.parameters.get("rules") else FOLLOWS
+
+
+def _causes(before: Run, after: Run, folder: Path) -> str:
+    """A SELECT of table, source_row_id and cause of every source row that differs between the two runs' states."""
+    contract = land.load_contract(settings(), after.source)
+    old, new = state_files(before, folder / "before"), state_files(after, folder / "after")
+    selects = [
+        f"""SELECT '{name}' AS source_table, coalesce(b.source_row_id, a.source_row_id) AS source_row_id,
+            CASE WHEN a.source_row_id IS NULL THEN '{NEW}' WHEN b.source_row_id IS NULL THEN '{DELETED}'
+                ELSE '{CORRECTED}' END AS cause
+            FROM {relation(old[name])} AS a FULL JOIN {relation(new[name])} AS b USING (source_row_id)
+            WHERE a IS DISTINCT FROM b"""
+        for name in contract.tables
+        if old[name] != new[name]
+    ]
+    nothing = "SELECT '' AS source_table, CAST(0 AS BIGINT) AS source_row_id, '' AS cause WHERE FALSE"
+    return " UNION ALL ".join(selects) or nothing
+
+
+def _summed(older: int, newer: int, rows: Path, causes: str, otherwise: str) -> ReleaseDiff:
+    with connection() as con:
+        columns = ", ".join(f"'{name}': '{kind}'" for name, kind in publish.DIFFERENCE_COLUMNS.items())
+        con.execute(
+            f"CREATE TABLE difference AS SELECT * FROM read_csv({quote_path(rows)}, header = false, "
+            f"auto_detect = false, columns = {{{columns}}})"
+        )
+        con.execute(f"CREATE TABLE source_cause AS {causes}")
+        con.execute(f"CREATE TABLE part AS SELECT * FROM (VALUES {_part_rows()}) AS part (part_no, source_table)")
+        listed = ", ".join(f"'{name}'" for name in decodable_tables())
+        found = con.execute(
+            f"""
+            SELECT difference.table_name, difference.kind, coalesce(source_cause.cause, '{otherwise}') AS cause,
+                count(*) AS rows, count(DISTINCT difference.person_id) AS persons
+            FROM difference
+            LEFT JOIN part
+                ON difference.table_name IN ({listed}) AND difference.row_id // 100 % 1000 = part.part_no
+            LEFT JOIN source_cause
+                ON part.source_table = source_cause.source_table
+                AND difference.row_id // 100000 = source_cause.source_row_id
+            GROUP BY ALL ORDER BY ALL
+            """
+        ).fetchall()
+        persons = con.execute("SELECT count(DISTINCT person_id) FROM difference").fetchone()
+    return ReleaseDiff(older, newer, tuple(Difference(*row) for row in found), int(persons[0]) if persons else 0)
+
+
+def _part_rows() -> str:
+    parts: Sequence[tuple[int, str]] = [(number, part["table"]) for number, part in source_parts().items()]
+    return ", ".join(f"({number}, '{table}')" for number, table in parts)

@@ -1,0 +1,64 @@
+"""Serving an older release again, as long as its tables are there: the views are repointed, nothing is loaded."""
+
+from typing import Any
+
+from etl.config import Settings
+from etl.errors import UsageError
+from etl.postgres import Database
+from etl.publish.record import Release, current_release, release_by_id
+from etl.publish.retire import schemas_like
+from etl.publish.session import publishing, translated
+from etl.publish.switch import PATIENCE_S, between_readers, repoint
+from etl.publish.vocabulary import vocabulary_schema
+
+STATE = "The current release stays published."
+
+
+def rollback(settings: Settings, database: Database, to: int | None, *, patience_s: float = PATIENCE_S) -> Release:
+    """Serve release `to`, else the one before the current one, and take back all newer ones; the release.
+
+    A release that was taken back is not lost until the next publish: a rollback to it serves it again. The next run
+    starts from the release that is served. UsageError: no such release, or its tables are gone. Locked: a publish is
+    under way.
+    """
+    with publishing(database, "rollback") as connection, translated("Rolling back", state=STATE):
+        current = current_release(connection)
+        target = _target(connection, current, to)
+        vocabulary = vocabulary_schema(target.vocabulary_id)
+        between_readers(
+            lambda: _serve(connection, target, vocabulary),
+            f"release {current.release_id if current else 'none'} is still served",
+            patience_s=patience_s,
+            report=lambda _: None,
+        )
+    return target
+
+
+def _target(connection: Any, current: Release | None, to: int | None) -> Release:
+    if current is None:
+        raise UsageError("Nothing is published yet.", todo="./cdmflow run makes the first release.")
+    if to == current.release_id:
+        raise UsageError(f"Release {to} is the current one.", state="Nothing was changed.")
+    found = current_release(connection, before=current.release_id) if to is None else release_by_id(connection, to)
+    with connection, connection.cursor() as cursor:
+        present = set(schemas_like(cursor, "^cdm_r[0-9]+$"))
+        cursor.execute("SELECT release_id, schema_name FROM etl.release ORDER BY release_id")
+        kept = [str(number) for number, schema in cursor.fetchall() if schema in present]
+    if found is None or found.schema_name not in present:
+        wanted = "before the current one" if to is None else str(to)
+        raise UsageError(
+            f"There is no release {wanted} to go back to.",
+            state=STATE,
+            todo=f"The tables of these are kept: {', '.join(kept)}.",
+        )
+    return found
+
+
+def _serve(connection: Any, target: Release, vocabulary: str) -> None:
+    with connection, connection.cursor() as cursor:
+        repoint(cursor, target.schema_name, vocabulary)
+        cursor.execute(
+            "UPDATE etl.release SET withdrawn_at = clock_timestamp() WHERE release_id > %s AND withdrawn_at IS NULL",
+            (target.release_id,),
+        )
+        cursor.execute("UPDATE etl.release SET withdrawn_at = NULL WHERE release_id = %s", (target.release_id,))
