@@ -46,7 +46,8 @@ def test_keys_indexes_and_foreign_keys_are_all_there_and_valid(world: World) -> 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_the_digests_do_not_depend_on_the_number_of_workers(world: World, workers: int) -> None:
-    
+    from dataclasses import replace
+
     other = World(replace(world.settings, workers=workers), world.database)
     release = other.publish("run-1", labelled("one"), other.vocabulary())
     assert release.rows == 101
