@@ -133,6 +133,10 @@ class Modeller:
                 self._fill(name, (), declared()[name])
         return {name: self.rows(name) for name in chosen}
 
+    def fill(self, name: str, rows: Sequence[Row]) -> None:
+        """Put these rows into a declared relation."""
+        self._fill(name, rows, declared()[name])
+
     def rows(self, name: str) -> list[dict[str, Any]]:
         """The rows of a relation that the last `model` filled."""
         found = self.con.execute(f"SELECT * FROM {name}")

@@ -30,18 +30,22 @@ SAME_DAY_OUTPATIENT = ("separate", "merge")
 TOP_KEYS = {"source", "encoding", "time_zone", "reject_limit", "business_dates", "conventions", "tables"}
 CONVENTION_KEYS = {"observation_period", "same_day_outpatient"}
 TABLE_KEYS = {"file", "required", "key", "person", "change", "encoding", "business_date", "pii", "columns"}
-COLUMN_KEYS = {"type", "required", "optional", "aliases"}
+COLUMN_KEYS = {"type", "required", "optional", "aliases", "references"}
 
 
 @dataclass(frozen=True)
 class SourceColumn:
-    """A landed column: `name` as in the file, `type` of the contract, `sql_type` in PostgreSQL's spelling."""
+    """A landed column: `name` as in the file, `type` of the contract, `sql_type` in PostgreSQL's spelling.
+
+    `references` is the table whose key it holds, where a source model joins by it without the person.
+    """
 
     name: str
     type: str
     required: bool
     optional: bool
     aliases: tuple[str, ...]
+    references: str | None = None
 
     @property
     def lower(self) -> str:
@@ -184,10 +188,13 @@ class _Reader:
         tables = self.mapping(top.get("tables"), "tables")
         if not tables:
             raise self.wrong("tables is empty.")
+        read = {name: self.table(name, value, encoding, time_zone) for name, value in tables.items()}
+        for table in read.values():
+            self.check_references(table, read)
         return Contract(
             source=source,
             path=self.shown,
-            tables={name: self.table(name, value, encoding, time_zone) for name, value in tables.items()},
+            tables=read,
             reject_share=float(share),
             reject_rows=rows,
             business_dates=(first, last),
@@ -280,7 +287,16 @@ class _Reader:
             required=given.get("required", False) is True,
             optional=given.get("optional", False) is True,
             aliases=self.names(given.get("aliases", []), f"{where}.aliases"),
+            references=None if given.get("references") is None else str(given["references"]),
         )
+
+    def check_references(self, table: SourceTable, tables: Mapping[str, SourceTable]) -> None:
+        for column in table.columns:
+            if column.references is not None and len(getattr(tables.get(column.references), "key", ())) != 1:
+                raise self.wrong(
+                    f"{table.name}.{column.name} references {column.references}, "
+                    "which is no table with a key of one column."
+                )
 
     def key(self, table: str, value: object, known: Mapping[str, SourceColumn]) -> tuple[str, ...]:
         if value == WHOLE_ROW:

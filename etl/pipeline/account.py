@@ -22,8 +22,9 @@ class TableAccount:
     """The ledger of one source table, in rows. `used` counts merged and supporting rows too.
 
     received = landed + rejected, landed = used + excluded + unaccounted. `landed` counts the rows that the run read:
-    the current state, which for a snapshot is its newest delivery. `cdm` are CDM rows by table, `not_landed` those of
-    them that decode to no landed row. `merged`, `supporting` and `flagged` rows are part of others, not of the sums.
+    the current state, which for a snapshot is its newest delivery; of some persons, where the run is of some. `cdm`
+    are CDM rows by table, `not_landed` those of them that decode to no landed row. `merged`, `supporting` and `flagged`
+    rows are part of others, not of the sums.
     """
 
     table: str
@@ -122,7 +123,9 @@ def table_accounts(engine: sqlalchemy.Engine, run: Run) -> list[TableAccount]:
     order = dict.fromkeys(part["table"] for part in source_parts().values() if part["source"] == run.source)
     contract = land.load_contract(settings(), run.source)
     return [
-        _table_account(table, by_table.get(table, []), contract.tables[table].change == "snapshot")
+        _table_account(
+            table, by_table.get(table, []), contract.tables[table].change == "snapshot" and run.scope == "all"
+        )
         for table in order
         if by_table
     ]

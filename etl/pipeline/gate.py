@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy
 
-from etl import land, quality, state
+from etl import land, publish, quality, state
 from etl.config import settings
 from etl.errors import GateRefused
 from etl.pipeline.account import source_accounts, table_accounts
 from etl.pipeline.runs import Run, database, engine, record, vocabulary_folder
+from etl.pipeline.scope import keep_scope_only, scope_ids
 
 
 def judge_landing(run: Run) -> str:
@@ -50,13 +52,42 @@ def judge_candidate(run: Run) -> str:
     assert run.vocabulary_id is not None
     db = engine(database(configured))
     ledger = table_accounts(db, run)
-    results = quality.compute_candidate(
-        configured, run.folder, vocabulary_folder(run.vocabulary_id), source_accounts(ledger)
-    )
+    vocabulary = vocabulary_folder(run.vocabulary_id)
+    if run.scope == "persons":
+        ids = scope_ids(run)
+        keep_scope_only(run, ids)
+    results = quality.compute_candidate(configured, run.folder, vocabulary, source_accounts(ledger))
+    if run.scope == "persons":
+        results = _with_everybody_else(run, results, ids, vocabulary)
     _remember(db, run, results)
     result = quality.gate_candidate(results, run.folder / "report" / "candidate")
     record(run.run_id, verdict=verdict_of(result))
     return decide(run, result, "candidate", [problem for account in ledger for problem in account.disagreements])
+
+
+def _with_everybody_else(
+    run: Run, results: list[quality.CheckResult], ids: Path, vocabulary: Path
+) -> list[quality.CheckResult]:
+    """The counts of the release as it would be: the current one's, without what it holds of the run's persons.
+
+    Judged by themselves, a few persons would be refused for a share that nobody would mind in the whole.
+    """
+    configured = settings()
+    base = run.parameters["base_run"]
+    folder = run.folder / "scope" / "present"
+    with engine(database(configured)).connect() as con:
+        schema = con.execute(
+            sqlalchemy.select(state.release.c.schema_name).where(state.release.c.run_id == base)
+        ).scalar_one()
+        check = state.check_result.c
+        counted = con.execute(
+            sqlalchemy.select(check.check_id, check.violated, check.denominator).where(check.run_id == base)
+        ).all()
+    publish.write_present_rows(database(configured), run.run_id, schema, ids, folder / "cdm")
+    before = quality.compute_candidate(configured, folder, vocabulary, [])
+    return quality.replaced(
+        configured, {row.check_id: (row.violated, row.denominator) for row in counted}, before, results
+    )
 
 
 def verdict_of(result: quality.GateResult) -> dict[str, Any]:

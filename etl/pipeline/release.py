@@ -10,7 +10,11 @@ from etl.cdm import tables
 from etl.config import settings
 from etl.engine import count_rows
 from etl.errors import CdmflowError, GateRefused
-from etl.pipeline.runs import Run, database, engine, record, vocabulary_folder
+from etl.log import get_logger
+from etl.pipeline.runs import Run, database, engine, load_run, record, vocabulary_folder
+from etl.pipeline.scope import scope_ids
+
+log = get_logger(__name__)
 
 RUNS_KEPT = 3  # to look into a candidate that was refused, and to compare it with those before
 
@@ -42,6 +46,9 @@ def publish_run(run: Run) -> tuple[int | None, int | None, str]:
             )
     configured = settings()
     candidate = run.folder / "cdm"
+    if run.scope == "persons":
+        release = _publish_persons(run, _merged(verdicts))
+        return release.rows, release.rows, f"release {release.release_id}"
     release = publish.publish_release(
         configured,
         database(configured),
@@ -51,17 +58,40 @@ def publish_run(run: Run) -> tuple[int | None, int | None, str]:
         _merged(verdicts),
         base_run=run.parameters.get("base_run"),
     )
-    record(run.run_id, status="published")
-    remove_old_runs()
-    report = run.folder / "report"
-    if report.is_dir():
-        shutil.copytree(report, configured.releases_dir / str(release.release_id) / "report", dirs_exist_ok=True)
+    _keep_report(run, release.release_id)
     files = [candidate / f"{name}.parquet" for name in tables()]
     sent = count_rows([file for file in files if file.exists()])
     published = release.rows
     if sent != published:
         raise CdmflowError(f"Release {release.release_id} holds {published:,} rows of {sent:,}.")
     return sent, published, f"release {release.release_id}"
+
+
+def _publish_persons(run: Run, verdict: dict[str, Any]) -> publish.Release:
+    """Put the persons of the run's scope in place on the current release's tables."""
+    assert run.vocabulary_id is not None
+    configured = settings()
+    release = publish.publish_delta(
+        configured,
+        database(configured),
+        run.run_id,
+        run.folder / "cdm",
+        run.vocabulary_id,
+        verdict,
+        base_run=run.parameters["base_run"],
+        persons=scope_ids(run),
+        report=lambda stage: log.debug("%s", stage),
+    )
+    _keep_report(run, release.release_id)
+    return release
+
+
+def _keep_report(run: Run, release_id: int) -> None:
+    record(run.run_id, status="published")
+    remove_old_runs()
+    report = run.folder / "report"
+    if report.is_dir():
+        shutil.copytree(report, settings().releases_dir / str(release_id) / "report", dirs_exist_ok=True)
 
 
 def remove_old_runs() -> None:
@@ -85,9 +115,18 @@ def remove_old_runs() -> None:
             .order_by(run.started_at.desc())
             .offset(RUNS_KEPT)
         ).scalars()
+        needed = set(layers(served)) if served else set()
         for run_id in ended:
-            if run_id != served:
+            if run_id not in needed:
                 shutil.rmtree(settings().runs_dir / run_id, ignore_errors=True)
+
+
+def layers(run_id: str) -> list[str]:
+    """The runs whose files hold a release, newest first: those that replaced some persons, then the one of all."""
+    found = [run_id]
+    while (run := load_run(found[-1])).scope == "persons":
+        found.append(run.parameters["base_run"])
+    return found
 
 
 def _merged(verdicts: dict[str, dict[str, Any] | None]) -> dict[str, Any]:

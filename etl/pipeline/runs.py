@@ -4,7 +4,7 @@ import json
 import re
 import secrets
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -296,11 +296,12 @@ def state_files(run: Run, folder: Path) -> dict[str, list[Path]]:
     )
 
 
-def remember_landing(run: Run, current: dict[str, list[Path]]) -> None:
-    """Keep which files are the current state of each source table."""
-    beside = run.folder / ".landing.json"
-    beside.write_text(json.dumps({table: [str(path) for path in paths] for table, paths in current.items()}))
-    beside.replace(run.folder / "landing.json")
+def remember_landing(run: Run, current: Mapping[str, list[Path]], narrowed: Mapping[str, list[Path]]) -> None:
+    """Keep which files are the current state of each source table, and which of them the run's SQL reads."""
+    for name, files in (("state.json", current), ("landing.json", narrowed)):
+        beside = run.folder / f".{name}"
+        beside.write_text(json.dumps({table: [str(path) for path in paths] for table, paths in files.items()}))
+        beside.replace(run.folder / name)
 
 
 def relations(run: Run) -> dict[str, Sequence[Path]]:

@@ -31,6 +31,7 @@ from etl.pipeline.runs import (
     remember_landing,
     write_parameters,
 )
+from etl.pipeline.scope import narrow
 from etl.pipeline.steps import Step, steps
 
 log = get_logger(__name__)
@@ -138,7 +139,6 @@ def _land(run: Run) -> Outcome:
     number_landed_persons(db, contract, configured)
     batch_ids = _state_after(run, contract, list(landed.batch_ids))
     current = land.current_tables(configured, db, contract, batch_ids, run.folder, known_batches(run.source, batch_ids))
-    remember_landing(run, current)
     given = run.parameters.get("business_date")
     cutoff = date.fromisoformat(given) if given else land.business_date(db, batch_ids)
     if cutoff is None:
@@ -147,8 +147,11 @@ def _land(run: Run) -> Outcome:
             state="Nothing was published.",
             todo="Give it with --date, or check the business dates in tables.yml.",
         )
+    concerned, narrowed = narrow(run, contract, current, cutoff)
+    remember_landing(run, current, narrowed)
     record(
         run.run_id,
+        scope="all" if concerned.persons is None else "persons",
         batch_ids=batch_ids,
         cutoff_date=cutoff,
         parameters=run.parameters | {"landed": list(landed.batch_ids)},
@@ -158,7 +161,8 @@ def _land(run: Run) -> Outcome:
     rejected = sum(sum(reasons.values()) for reasons in landed.rejected.values())
     missing = f"; not delivered: {', '.join(landed.missing_optional)}" if landed.missing_optional else ""
     received = sum(batch.received for batch in landed.batches)
-    return received, received - rejected, f"{rejected:,} rejected{missing}"
+    told = f"; {concerned.reason}" if run.parameters.get("is_drop") else ""
+    return received, received - rejected, f"{rejected:,} rejected{missing}{told}"
 
 
 def _state_after(run: Run, contract: land.Contract, landed: list[int]) -> list[int]:

@@ -24,7 +24,7 @@ from typing import Any
 import psycopg2.errors
 
 from etl import engine
-from etl.cdm import Table, foreign_key_clauses, index_ddl, quoted
+from etl.cdm import Table, foreign_key_clauses, index_ddl, indexes, quoted
 from etl.engine import Digest
 from etl.errors import CdmflowError
 from etl.log import get_logger
@@ -37,6 +37,7 @@ log = get_logger(__name__)
 Report = Callable[[str], None]
 
 FOREIGN_KEYS = "foreign keys"
+REMOVED_BY_NIGHT = ("person", "visit_occurrence", "visit_detail", "payer_plan_period")
 # seconds per row or value, measured on 2 cores; only their proportions matter, for the order of the work
 COPY_PER_VALUE = 1.0e-7
 INDEX_PER_ROW = 4e-7
@@ -121,12 +122,26 @@ def _key_name(table: Table) -> str:
 
 def _index_statements(table: Table, schema: str) -> dict[str, str]:
     statements = {f"{table.name} {n}": statement for n, statement in enumerate(index_ddl(table, schema), 1)}
+    for column in unindexed_references(table):
+        statements[f"{table.name} {column}"] = (
+            f"CREATE INDEX {quoted(f'idx_{table.name}_{column}'[:63])} ON {quoted(schema)}.{quoted(table.name)} "
+            f"({quoted(column)}) WHERE {quoted(column)} IS NOT NULL"
+        )
     if table.primary_key is not None:
         statements[f"{table.name} key"] = (
             f"CREATE UNIQUE INDEX {quoted(_key_name(table))} "
             f"ON {quoted(schema)}.{quoted(table.name)} ({quoted(table.primary_key)})"
         )
     return statements
+
+
+def unindexed_references(table: Table) -> list[str]:
+    """Columns that refer to rows which a night may remove, and for which OHDSI's list has no index.
+
+    Each removed row looks its referrers up, by a scan of the whole table if it has to.
+    """
+    named = indexes().get(table.name, ())
+    return [field.name for field in table.fields if field.foreign_table in REMOVED_BY_NIGHT and field.name not in named]
 
 
 def _statement(statement: str, doing: str) -> Callable[[Any], None]:

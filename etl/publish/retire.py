@@ -1,6 +1,6 @@
 """Which schemas may go: what a killed publish left behind, and releases that are older than those we keep."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import psycopg2.errors
@@ -61,17 +61,30 @@ def drop_old_releases(connection: Any, keep: int) -> None:
     """
     with connection, connection.cursor() as cursor:
         cursor.execute(
-            "SELECT schema_name, vocabulary_id FROM etl.release ORDER BY withdrawn_at IS NOT NULL, release_id DESC"
+            "SELECT schema_name, vocabulary_id, release_id FROM etl.release "
+            "ORDER BY withdrawn_at IS NOT NULL, release_id DESC"
         )
         releases = cursor.fetchall()
         present = set(schemas_like(cursor, "^cdm_r[0-9]+$"))
-    for schema in [schema for schema, _ in releases[keep:] if schema in present]:
+    kept = {schema for schema, _, _ in releases[:keep]}
+    for schema in dict.fromkeys(schema for schema, _, _ in releases[keep:] if schema in present - kept):
         if drop_schema(connection, schema, LOCK_TIMEOUT_MS):
             present.discard(schema)
+    _drop_old_differences(connection, {number: schema for schema, _, number in releases[:keep]})
     # a schema that could not be dropped still needs its vocabulary
-    used = [vocabulary for schema, vocabulary in releases if schema in present]
+    used = [vocabulary for schema, vocabulary, _ in releases if schema in present]
     if used:
         _drop_old_vocabularies(connection, oldest_used=min(used))
+
+
+def _drop_old_differences(connection: Any, kept: Mapping[int, str]) -> None:
+    """Drop what deltas changed (`cdm_d<N>`) that no kept release needs: N leads back to one before it in its tables."""
+    with connection, connection.cursor() as cursor:
+        present = schemas_like(cursor, "^cdm_d[0-9]+$")
+    for schema in present:
+        number = int(schema.removeprefix("cdm_d"))
+        if number not in kept or not any(k < number and kept[k] == kept[number] for k in kept):
+            drop_schema(connection, schema, LOCK_TIMEOUT_MS)
 
 
 def _drop_old_vocabularies(connection: Any, oldest_used: int) -> None:

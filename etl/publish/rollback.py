@@ -1,10 +1,13 @@
-"""Serving an older release again, as long as its tables are there: the views are repointed, nothing is loaded."""
+"""Serving an older release again, as long as its tables are there: nothing is loaded, all readers see it at once."""
 
 from typing import Any
 
+from etl.cdm import quoted
 from etl.config import Settings
 from etl.errors import UsageError
 from etl.postgres import Database
+from etl.publish.chain import APPLIED, UNDONE, kept_as, steps_to
+from etl.publish.delta import put_in_place
 from etl.publish.record import Release, current_release, release_by_id
 from etl.publish.retire import schemas_like
 from etl.publish.session import publishing, translated
@@ -17,26 +20,26 @@ STATE = "The current release stays published."
 def rollback(settings: Settings, database: Database, to: int | None, *, patience_s: float = PATIENCE_S) -> Release:
     """Serve release `to`, else the one before the current one, and take back all newer ones; the release.
 
-    A release that was taken back is not lost until the next publish: a rollback to it serves it again. The next run
-    starts from the release that is served. UsageError: no such release, or its tables are gone. Locked: a publish is
-    under way.
+    Deltas are undone, or done again, row by row; a full release has tables of its own. A release that was taken back is
+    served again by a rollback to it. The next run starts from the release that is served. UsageError: no such release,
+    or its rows are not kept any more. Locked: a publish is under way.
     """
     with publishing(database, "rollback") as connection, translated("Rolling back", state=STATE):
         current = current_release(connection)
+        if current is None:
+            raise UsageError("Nothing is published yet.", todo="./cdmflow run makes the first release.")
         target = _target(connection, current, to)
-        vocabulary = vocabulary_schema(target.vocabulary_id)
+        undo, redo = steps_to(connection, target)
         between_readers(
-            lambda: _serve(connection, target, vocabulary),
-            f"release {current.release_id if current else 'none'} is still served",
+            lambda: _serve(connection, current, target, undo, redo),
+            f"release {current.release_id} is still served",
             patience_s=patience_s,
             report=lambda _: None,
         )
     return target
 
 
-def _target(connection: Any, current: Release | None, to: int | None) -> Release:
-    if current is None:
-        raise UsageError("Nothing is published yet.", todo="./cdmflow run makes the first release.")
+def _target(connection: Any, current: Release, to: int | None) -> Release:
     if to == current.release_id:
         raise UsageError(f"Release {to} is the current one.", state="Nothing was changed.")
     found = current_release(connection, before=current.release_id) if to is None else release_by_id(connection, to)
@@ -54,9 +57,17 @@ def _target(connection: Any, current: Release | None, to: int | None) -> Release
     return found
 
 
-def _serve(connection: Any, target: Release, vocabulary: str) -> None:
+def _serve(connection: Any, current: Release, target: Release, undo: list[int], redo: list[int]) -> None:
     with connection, connection.cursor() as cursor:
-        repoint(cursor, target.schema_name, vocabulary)
+        cursor.execute("SET LOCAL synchronous_commit = on")
+        for number in undo:
+            put_in_place(cursor, target.schema_name, kept_as(number), came="old", went="new")
+            cursor.execute(f"COMMENT ON SCHEMA {quoted(kept_as(number))} IS %s", (UNDONE,))
+        for number in redo:
+            put_in_place(cursor, target.schema_name, kept_as(number), came="new", went="old")
+            cursor.execute(f"COMMENT ON SCHEMA {quoted(kept_as(number))} IS %s", (APPLIED,))
+        if (target.schema_name, target.vocabulary_id) != (current.schema_name, current.vocabulary_id):
+            repoint(cursor, target.schema_name, vocabulary_schema(target.vocabulary_id))
         cursor.execute(
             "UPDATE etl.release SET withdrawn_at = clock_timestamp() WHERE release_id > %s AND withdrawn_at IS NULL",
             (target.release_id,),

@@ -110,7 +110,7 @@ def _block(statements: Iterable[str]) -> str:
 
 def _attempt(connection: Any, candidate: Candidate) -> Release:
     with connection, connection.cursor() as cursor:
-        _refuse_zombie(cursor, candidate)
+        refuse_zombie(cursor, candidate.run_id, candidate.release_id, candidate.base_run)
         repoint(cursor, candidate.schema, candidate.vocabulary_schema)
         return insert_release(
             cursor,
@@ -123,9 +123,8 @@ def _attempt(connection: Any, candidate: Candidate) -> Release:
         )
 
 
-def _refuse_zombie(cursor: Any, candidate: Candidate) -> None:
+def refuse_zombie(cursor: Any, run_id: str, release_id: int, base_run: str | None) -> None:
     """Only a run that is still running may publish, above all releases there are, and on what it was built on."""
-    run_id = candidate.run_id
     cursor.execute("SELECT status FROM etl.run WHERE run_id = %s FOR SHARE", (run_id,))
     found = cursor.fetchone()
     status = found[0] if found else "unknown"
@@ -137,21 +136,21 @@ def _refuse_zombie(cursor: Any, candidate: Candidate) -> None:
         )
     cursor.execute("SELECT coalesce(max(release_id), 0) FROM etl.release")
     newest = cursor.fetchone()[0]
-    if newest >= candidate.release_id:
+    if newest >= release_id:
         raise CdmflowError(
-            f"Release {newest} was published while run {run_id} was loading release {candidate.release_id}.",
+            f"Release {newest} was published while run {run_id} was loading release {release_id}.",
             state="The newer release stays published.",
             todo="Run again if this run's data are wanted on top.",
         )
-    if candidate.base_run is None:
+    if base_run is None:
         return
     cursor.execute(
         "SELECT release_id, run_id FROM etl.release WHERE withdrawn_at IS NULL ORDER BY release_id DESC LIMIT 1"
     )
     current, current_run = cursor.fetchone()
-    if current_run != candidate.base_run:
+    if current_run != base_run:
         raise CdmflowError(
-            f"Run {run_id} was built on run {candidate.base_run}, but release {current} is current by now.",
+            f"Run {run_id} was built on run {base_run}, but release {current} is current by now.",
             state="The current release stays published.",
             todo="Run again: it will start from the current release.",
         )

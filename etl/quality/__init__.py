@@ -3,7 +3,7 @@
 Light to import: Great Expectations is loaded inside `gate_landing` and `gate_candidate`, or ahead of them by `warm_up`.
 """
 
-from etl.quality.compute import compute_candidate
+from etl.quality.compute import compute_candidate, replaced
 from etl.quality.gate import gate_candidate, gate_landing, warm_up
 from etl.quality.model import Check, CheckResult, FailedCheck, GateResult, LandedTable, SourceAccount
 from etl.quality.verdict import Threshold, Verdict, judge
@@ -21,5 +21,6 @@ __all__ = [
     "gate_candidate",
     "gate_landing",
     "judge",
+    "replaced",
     "warm_up",
 ]

@@ -3,7 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from etl.cdm import tables
@@ -55,6 +55,36 @@ def compute_candidate(
     failed = sum(result.status == "failed" for result in results)
     logger.info("%d checks counted in %.1f s, %d beyond their limit", len(results), time.perf_counter() - began, failed)
     return results
+
+
+def replaced(
+    settings: Settings,
+    whole: Mapping[str, tuple[int, int]],
+    before: Sequence[CheckResult],
+    now: Sequence[CheckResult],
+) -> list[CheckResult]:
+    """The results of a release in which some persons' rows (`before`) are replaced by others (`now`).
+
+    `whole` are the release's counts by check id, violated and denominator. Counts of rows add up; those of a table
+    without columns or types at fault, too. The ledger's are of the replaced persons' source rows alone.
+    """
+    allowed = {
+        check.check_id: check.allowed_percent
+        for suite in read_suites(settings.expectations_dir / "cdm").values()
+        for check in suite
+    }
+    gone = {result.check_id: result for result in before}
+    found = []
+    for result in now:
+        if result.check_id not in allowed or result.check_id not in whole or result.check_id not in gone:
+            found.append(result)
+            continue
+        violated, denominator = whole[result.check_id]
+        violated += result.violated - gone[result.check_id].violated
+        denominator += result.denominator - gone[result.check_id].denominator
+        status = status_of(violated, denominator, allowed[result.check_id])
+        found.append(replace(result, violated=violated, denominator=denominator, status=status))
+    return found
 
 
 def ledger_checks(table: str) -> tuple[Check, ...]:

@@ -1,0 +1,125 @@
+"""Which persons a change of the landed tables concerns: found set-based, from the rows that differ."""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from etl.cdm import quoted
+from etl.engine import connection, relation, write_parquet
+from etl.land.contract import ROW_ID, Contract, SourceTable
+
+Files = Mapping[str, Sequence[Path]]
+
+
+def write_affected_persons(
+    contract: Contract, before: Files, after: Files, in_place: Collection[str], others: Sequence[str], output: Path
+) -> int | None:
+    """Write the person keys (`person_key`) that a change from one state to the other concerns; how many.
+
+    They are the persons of rows that came, went or differ (a visit that moves concerns both its persons), of rows that
+    refer to such a row of a table without persons, and of rows that refer to another affected person's row or are
+    referred to by one. Rows of the tables `in_place` concern their referrers only when they come or go. `others` are
+    persons that are affected for another reason. None: some change cannot be told by person, so everybody is.
+    """
+    with connection() as con:
+        con.execute("CREATE TABLE affected (person_key VARCHAR PRIMARY KEY)")
+        con.execute("CREATE TABLE touched (table_name VARCHAR, row_key VARCHAR, PRIMARY KEY (table_name, row_key))")
+        con.executemany("INSERT OR IGNORE INTO affected VALUES (?)", [[key] for key in others] or [[""]])
+        con.execute("DELETE FROM affected WHERE person_key = ''")
+        for name, table in contract.tables.items():
+            if list(before[name]) == list(after[name]):
+                continue
+            if table.person is None and len(table.key) != 1:
+                return None
+            _add_changed(con, table, before[name], after[name], name in in_place)
+        _follow(con, contract, after, in_place)
+        return write_parquet(con, "SELECT person_key FROM affected", output)
+
+
+def _add_changed(con: Any, table: SourceTable, before: Sequence[Path], after: Sequence[Path], in_place: bool) -> None:
+    """The persons of the rows that differ; for a table without persons, the keys."""
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE differing AS "
+        f"SELECT coalesce(a.{ROW_ID}, b.{ROW_ID}) AS row_id, a.{ROW_ID} IS NULL OR b.{ROW_ID} IS NULL AS came_or_went "
+        f"FROM {relation(before)} AS a FULL JOIN {relation(after)} AS b ON a.{ROW_ID} = b.{ROW_ID} "
+        "WHERE a IS DISTINCT FROM b"
+    )
+    wanted = table.person or table.key[0]
+    both = " UNION ALL ".join(
+        f"SELECT CAST({quoted(wanted)} AS VARCHAR) AS found, {ROW_ID} AS row_id FROM {relation(files)}"
+        for files in (before, after)
+    )
+    only = "" if table.person or not in_place else " AND differing.came_or_went"
+    found = f"SELECT DISTINCT found FROM ({both}) AS row JOIN differing USING (row_id) WHERE found IS NOT NULL{only}"
+    if table.person:
+        con.execute(f"INSERT OR IGNORE INTO affected {found}")
+    else:
+        con.execute(f"INSERT OR IGNORE INTO touched SELECT '{table.name}', found FROM ({found})")
+
+
+def _follow(con: Any, contract: Contract, after: Files, in_place: Collection[str]) -> None:
+    """Follow the references until nobody new is found; with the few that contracts have, once or twice."""
+    references = [
+        (table, column.lower, contract.tables[column.references])
+        for table in contract.tables.values()
+        for column in table.columns
+        if column.references is not None
+    ]
+    while True:
+        known = _counted(con)
+        for table, column, target in references:
+            rows = relation(after[table.name])
+            if target.person is None:
+                _follow_to_place(con, table, column, target, rows, table.name in in_place)
+            elif table.person is not None:
+                _follow_between_persons(con, table, column, target, rows, relation(after[target.name]))
+        if _counted(con) == known:
+            return
+
+
+def _follow_to_place(con: Any, table: SourceTable, column: str, target: SourceTable, rows: str, in_place: bool) -> None:
+    """What refers to a touched row: its person, or, of a table without persons that is not put in place, its key."""
+    referring = (
+        f"FROM {rows} WHERE {quoted(column)} IN (SELECT row_key FROM touched WHERE table_name = '{target.name}')"
+    )
+    if table.person is not None:
+        person = f"CAST({quoted(table.person)} AS VARCHAR)"
+        con.execute(f"INSERT OR IGNORE INTO affected SELECT DISTINCT {person} {referring} AND {person} IS NOT NULL")
+    elif not in_place and len(table.key) == 1:
+        key = f"CAST({quoted(table.key[0])} AS VARCHAR)"
+        con.execute(f"INSERT OR IGNORE INTO touched SELECT DISTINCT '{table.name}', {key} {referring}")
+
+
+def _follow_between_persons(
+    con: Any, table: SourceTable, column: str, target: SourceTable, rows: str, targets: str
+) -> None:
+    """Persons whose rows refer to an affected person's row, and persons to whose rows an affected person's refer."""
+    assert table.person is not None and target.person is not None
+    mine, theirs, key = quoted(table.person), quoted(target.person), quoted(target.key[0])
+    con.execute(
+        f"INSERT OR IGNORE INTO affected SELECT DISTINCT {mine} FROM {rows} WHERE {mine} IS NOT NULL "
+        f"AND {quoted(column)} IN (SELECT {key} FROM {targets} WHERE {theirs} IN (SELECT person_key FROM affected))"
+    )
+    con.execute(
+        f"INSERT OR IGNORE INTO affected SELECT DISTINCT {theirs} FROM {targets} WHERE {theirs} IS NOT NULL AND {key} "
+        f"IN (SELECT {quoted(column)} FROM {rows} WHERE {mine} IN (SELECT person_key FROM affected))"
+    )
+
+
+def _counted(con: Any) -> tuple[int, ...]:
+    row = con.execute("SELECT (SELECT count(*) FROM affected), (SELECT count(*) FROM touched)").fetchone()
+    return tuple(row)
+
+
+def write_rows_of(table: SourceTable, files: Sequence[Path], persons: Path, output: Path) -> int:
+    """Write the rows of these persons, and those of nobody, with the columns as they are; how many."""
+    assert table.person is not None
+    person = f"CAST({quoted(table.person)} AS VARCHAR)"
+    with connection() as con:
+        con.execute("SET preserve_insertion_order = false")
+        return write_parquet(
+            con,
+            f"SELECT * FROM {relation(files)} WHERE {person} IS NULL "
+            f"OR {person} IN (SELECT person_key FROM {relation([persons])})",
+            output,
+        )

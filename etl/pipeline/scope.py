@@ -1,0 +1,187 @@
+"""Whom a night concerns: the persons that are made again, and the landed rows that SQL reads for them.
+
+The SQL is the same for all persons and for some: what it reads is narrowed. Tables that persons and places are made of
+stay whole, since a place is known by the first of all who live there; so do tables without persons.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import sqlalchemy
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from etl import land, state
+from etl.cdm import tables
+from etl.config import settings
+from etl.engine import connection, quote_path, relation, write_parquet
+from etl.land.changes import write_affected_persons, write_rows_of
+from etl.pipeline.models import models
+from etl.pipeline.runs import Run, database, engine, load_run, state_files
+from etl.publish import IN_PLACE
+
+PEOPLE_AND_PLACES = ("src_person", "src_location", "src_care_site", "src_provider")
+PLACES = ("src_location", "src_care_site", "src_provider")
+# They read every table to account for its rows, and make no row of the CDM.
+LEDGER = ("src_landed", "src_part", "src_support", "src_code_name")
+# From this share of persons on a full publish takes less time than putting them in place.
+LARGEST_SHARE = 0.2
+
+Files = Mapping[str, list[Path]]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """`persons` is None for everybody; `reason` says why in words for the log."""
+
+    persons: int | None
+    reason: str
+
+
+def whole_tables(source: str) -> frozenset[str]:
+    """Source tables that people and places are made of: never narrowed."""
+    return _read_by(source, PEOPLE_AND_PLACES)
+
+
+def _read_by(source: str, names: tuple[str, ...]) -> frozenset[str]:
+    known = models(source)
+    read = frozenset[str]().union(*(known[f"source.{name}"].inputs for name in names if f"source.{name}" in known))
+    return frozenset(name.removeprefix("landing.") for name in read if name.startswith("landing."))
+
+
+def in_place_tables(source: str) -> frozenset[str]:
+    """Tables of places only: a change of a row's values is put in place and concerns no person's records."""
+    others = tuple(
+        name.removeprefix("source.")
+        for name in models(source)
+        if name.startswith("source.") and name.removeprefix("source.") not in (*PLACES, *LEDGER)
+    )
+    return _read_by(source, PLACES) - _read_by(source, others)
+
+
+def narrow(run: Run, contract: land.Contract, current: Files, cutoff: date) -> tuple[Scope, dict[str, list[Path]]]:
+    """Decide whom the run makes again, and give the files that its SQL reads. Everybody: the files as they are."""
+    everybody = _why_everybody(run, contract)
+    if everybody:
+        return Scope(None, everybody), dict(current)
+    base = load_run(run.parameters["base_run"])
+    persons = run.folder / "scope" / "person_key.parquet"
+    before = _files_of(base, contract, current, run.folder / "scope" / "before")
+    hanging = hanging_on_cutoff(run.source, base.cutoff_date, cutoff)
+    found = write_affected_persons(contract, before, current, in_place_tables(run.source), hanging, persons)
+    if found is None:
+        return Scope(None, "a table changed of which it cannot be told whom it concerns"), dict(current)
+    held = _persons_held(run.source)
+    if found > LARGEST_SHARE * held:
+        return Scope(None, f"{found:,} of {held:,} persons are concerned"), dict(current)
+    narrowed = dict(current)
+    for name, table in contract.tables.items():
+        if table.person is not None and name not in whole_tables(run.source):
+            output = run.folder / "scope" / f"{name}.parquet"
+            write_rows_of(table, current[name], persons, output)
+            narrowed[name] = [output]
+    return Scope(found, f"{found:,} of {held:,} persons are concerned"), narrowed
+
+
+def _why_everybody(run: Run, contract: land.Contract) -> str:
+    if not run.parameters.get("is_drop"):
+        return "the delivery is complete"
+    base = load_run(run.parameters["base_run"])
+    if run.parameters["vocabulary_folder"] is not None:
+        return "a vocabulary was given"
+    if run.parameters["rules"] != base.parameters.get("rules"):
+        return "SQL, maps or contract changed since the current release"
+    if run.code_version != base.code_version:
+        return "another version of the code made the current release"
+    unkeyed = [m for m in models(run.source) if m.startswith("cdm.") and not _can_be_put_in_place(m)]
+    return f"{unkeyed[0]} has no key" if unkeyed else ""
+
+
+def _can_be_put_in_place(model: str) -> bool:
+    table = tables()[model.removeprefix("cdm.")]
+    return table.primary_key is not None or table.name in ("death", "cdm_source")
+
+
+def _files_of(base: Run, contract: land.Contract, current: Files, folder: Path) -> dict[str, list[Path]]:
+    """The base run's state, from its own files where they are still there."""
+    kept = base.folder / "state.json"
+    if kept.exists():
+        files = {name: [Path(path) for path in paths] for name, paths in json.loads(kept.read_text()).items()}
+        if set(files) == set(contract.tables) and all(path.exists() for paths in files.values() for path in paths):
+            return files
+    return state_files(base, folder)
+
+
+def hanging_on_cutoff(source: str, before: date | None, after: date) -> list[str]:
+    """Keys of persons whose rows would change with the cut-off alone, from the current release in PostgreSQL.
+
+    Those whose observation, insurance or stay reaches the earlier of both days, and those who have records but no
+    period yet: all their records lie after it.
+    """
+    if before is None or before == after:
+        return []
+    day = min(before, after)
+    found: set[str] = set()
+    with engine(database(settings())).connect() as con:
+        for statement in CUTOFF_PERSONS:
+            rows = con.execute(sqlalchemy.text(statement), {"day": day, "source": source}).scalars()
+            found.update(rows)
+    return sorted(found)
+
+
+KEYS = "SELECT DISTINCT known.person_key FROM etl.person AS known JOIN ({}) AS hanging USING (person_id) " \
+       "WHERE known.source = :source"  # fmt: skip
+CUTOFF_PERSONS = tuple(
+    KEYS.format(select)
+    for select in (
+        "SELECT person_id FROM cdm.observation_period WHERE observation_period_end_date >= :day",
+        "SELECT person_id FROM cdm.payer_plan_period WHERE payer_plan_period_end_date >= :day",
+        "SELECT person_id FROM cdm.visit_occurrence WHERE visit_end_date >= :day",
+        "SELECT person_id FROM cdm.visit_detail WHERE visit_detail_end_date >= :day",
+        "SELECT person_id FROM cdm.person AS person WHERE NOT EXISTS "
+        "(SELECT 1 FROM cdm.observation_period AS period WHERE period.person_id = person.person_id)",
+    )
+)
+
+
+def _persons_held(source: str) -> int:
+    with engine(database(settings())).connect() as con:
+        counted = sqlalchemy.select(sqlalchemy.func.count()).where(state.person.c.source == source)
+        return int(con.execute(counted).scalar_one())
+
+
+def scope_ids(run: Run) -> Path:
+    """The numbers of the persons that the run makes again, one a line; of those who are in no CDM any more too."""
+    output = run.folder / "scope" / "person_id.txt"
+    with connection(threads=1) as con:
+        keys = con.execute(
+            f"SELECT person_key FROM {relation([run.folder / 'scope' / 'person_key.parquet'])}"
+        ).fetchall()
+    person = state.person.c
+    wanted = sqlalchemy.cast([key for (key,) in keys], ARRAY(sqlalchemy.Text))
+    with engine(database(settings())).connect() as db:
+        numbers = db.execute(
+            sqlalchemy.select(person.person_id)
+            .where(person.source == run.source, person.person_key == sqlalchemy.any_(wanted))
+            .order_by(person.person_id)
+        ).scalars()
+        output.write_text("".join(f"{number}\n" for number in numbers))
+    return output
+
+
+def keep_scope_only(run: Run, ids: Path) -> None:
+    """Leave out what the candidate's tables hold of other persons: what SQL makes of tables that are never narrowed."""
+    with connection() as con:
+        con.execute(
+            f"CREATE TABLE scope AS SELECT * FROM read_csv({quote_path(ids)}, header = false, auto_detect = false, "
+            "columns = {'person_id': 'INTEGER'})"
+        )
+        for name, table in tables().items():
+            path = run.folder / "cdm" / f"{name}.parquet"
+            if name in IN_PLACE or "person_id" not in table.column_names or not path.exists():
+                continue
+            others = f"FROM {relation([path])} AS t ANTI JOIN scope USING (person_id)"
+            if con.execute(f"SELECT count(*) {others}").fetchone() != (0,):
+                write_parquet(con, f"SELECT t.* FROM {relation([path])} AS t SEMI JOIN scope USING (person_id)", path)
