@@ -111,15 +111,17 @@ def _counted(con: Any) -> tuple[int, ...]:
     return tuple(row)
 
 
-def write_rows_of(table: SourceTable, files: Sequence[Path], persons: Path, output: Path) -> int:
-    """Write the rows of these persons, and those of nobody, with the columns as they are; how many."""
-    assert table.person is not None
-    person = f"CAST({quoted(table.person)} AS VARCHAR)"
+def write_rows_of(tables: Collection[SourceTable], files: Files, persons: Path, folder: Path) -> dict[str, list[Path]]:
+    """Write the rows of these persons, and those of nobody, of tables that name a person; the files by table."""
+    written = {}
     with connection() as con:
         con.execute("SET preserve_insertion_order = false")
-        return write_parquet(
-            con,
-            f"SELECT * FROM {relation(files)} WHERE {person} IS NULL "
-            f"OR {person} IN (SELECT person_key FROM {relation([persons])})",
-            output,
-        )
+        con.execute(f"CREATE TABLE affected AS SELECT person_key FROM {relation([persons])}")
+        for table in tables:
+            assert table.person is not None
+            person = f"CAST({quoted(table.person)} AS VARCHAR)"
+            chosen = f"{person} IS NULL OR {person} IN (SELECT person_key FROM affected)"
+            output = folder / f"{table.name}.parquet"
+            write_parquet(con, f"SELECT * FROM {relation(files[table.name])} WHERE {chosen}", output)
+            written[table.name] = [output]
+    return written
