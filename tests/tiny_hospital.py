@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy
 
+from etl.cdm import tables
 from etl.config import settings
 from etl.demo import demo_vocabulary_folder
 from etl.land import load_contract
@@ -17,6 +18,8 @@ from etl.pipeline.account import TableAccount, table_accounts
 from etl.pipeline.execute import run_steps
 from etl.pipeline.runs import Run, close_run, database, engine, load_run, open_run, record
 from etl.pipeline.tasks import run_step
+from etl.publish.session import open_session
+from etl.publish.transfer import published_digest
 
 Rows = list[dict[str, str]]
 
@@ -130,6 +133,16 @@ class Hospital:
     def release_tables(self, run: Run) -> dict[str, Any]:
         [(tables,)] = self.query(f"SELECT tables FROM etl.release WHERE run_id = '{run.run_id}'")
         return dict(tables)
+
+    def served_tables(self) -> dict[str, Any]:
+        """Rows and digest of every table as readers see it now, in the form of `release_tables`."""
+        found = {}
+        with closing(open_session(database(settings()), "test")) as session, session, session.cursor() as cursor:
+            for table in tables().values():
+                if table.schema == "CDM":
+                    digest = published_digest(cursor, table, "cdm")
+                    found[table.name] = {"rows": digest.rows, "digest": str(digest)}
+        return found
 
     def current_release(self) -> int | None:
         [(newest,)] = self.query("SELECT max(release_id) FROM etl.release WHERE withdrawn_at IS NULL")

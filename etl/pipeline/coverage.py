@@ -132,8 +132,9 @@ def coverage_of(run: Run) -> tuple[SourceColumn, ...]:
 
 
 def newest_counted(source: str | None = None) -> Run | None:
-    """The newest run, of this source or any, whose coverage is still in the lake."""
-    query = sqlalchemy.select(state.run.c.run_id).order_by(state.run.c.started_at.desc())
+    """The newest run of all persons, of this source or any, whose coverage is still in the lake."""
+    everybody = sqlalchemy.select(state.run.c.run_id).where(state.run.c.scope == "all")
+    query = everybody.order_by(state.run.c.started_at.desc())
     if source is not None:
         query = query.where(state.run.c.source == source)
     with engine(database(settings())).connect() as con:

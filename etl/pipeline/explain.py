@@ -6,7 +6,7 @@ from typing import Any
 
 from etl.errors import UsageError
 from etl.pipeline.ingredients import start_column
-from etl.pipeline.lineage import DERIVED, EVENTS, MODELS, Lake, encode, lake_of, part_of
+from etl.pipeline.lineage import DERIVED, EVENTS, MODELS, Lake, encode, key_of_person, lake_of, part_of
 
 # source model → its date, vocabulary and code
 TIMED = {
@@ -53,7 +53,7 @@ def explain_person(
     person_id: int, *, first: date | None = None, last: date | None = None, limit: int = 200, run_id: str | None = None
 ) -> Timeline:
     """The person's records by date, those without one last. UsageError: no such person in the run."""
-    with lake_of(run_id) as lake:
+    with lake_of(run_id, _key_in_current(person_id, run_id)) as lake:
         known = lake.rows("map.person", "person_id = ?", [person_id], "person_key")
         if not known:
             raise UsageError(
@@ -67,6 +67,14 @@ def explain_person(
         shown = sorted(lines, key=lambda one: (one[0].day or date.max, one[0].source_table, one[1], one[0].cdm_id or 0))
         named = _named(lake, shown[:limit])
         return Timeline(lake.run.run_id, lake.release, person_id, tuple(named), len(lines))
+
+
+def _key_in_current(person_id: int, run_id: str | None) -> str | None:
+    """The person's key, where the current release's files are of several runs."""
+    if run_id is not None:
+        return None
+    with lake_of(None) as lake:
+        return None if lake.run.scope == "all" else key_of_person(lake.run.source, person_id)
 
 
 def _source(lake: Lake, key: str, span: tuple[date, date]) -> list[Source]:

@@ -59,11 +59,15 @@ class SourceRow:
 
 @dataclass(frozen=True)
 class Lake:
-    """A run's files and a connection to read them; `release` is None for a run that was not published."""
+    """A run's files and a connection to read them; `release` is None for a run that was not published.
+
+    `batch_ids` are the batches of the release's state: those of a later run, where `run` made only what that one left.
+    """
 
     run: Run
     release: int | None
     con: Any
+    batch_ids: Sequence[int]
 
     def files(self, name: str) -> list[Path]:
         """The Parquet files of `schema.table`; none where the run has no such relation."""
@@ -79,6 +83,13 @@ class Lake:
                 *sorted((self.run.folder / schema / table).glob("*.parquet")),
             ]
         return [path for path in found if path.exists()]
+
+    def state_files(self, table: str) -> list[Path]:
+        """The whole current state of a source table, of which `landing.<table>` may be some persons' rows."""
+        whole = self.run.folder / "state.json"
+        if not whole.exists():
+            return self.files(f"landing.{table}")
+        return [Path(path) for path in loads(whole.read_text()).get(table, []) if Path(path).exists()]
 
     def rows(self, name: str, where: str = "true", values: Sequence[Any] = (), columns: str = "*") -> list[Row]:
         """Rows of a relation as dictionaries; none where the run does not have it."""
@@ -126,7 +137,7 @@ class Lake:
         if landed_in(configured, self.run.source, table, files) is not None:
             return first, first
         contract = load_contract(configured, self.run.source).tables[table]
-        newest = newest_batch(configured, db, table, self.run.batch_ids or [])
+        newest = newest_batch(configured, db, table, self.batch_ids)
         if newest is None or (contract.change == "append" and not contract.key):
             return first, first
         same = versions(contract, files[0], newest["path"], row_ids)
@@ -135,8 +146,11 @@ class Lake:
 
 
 @contextmanager
-def lake_of(run_id: str | None) -> Iterator[Lake]:
-    """The files of this run, or of the current release's. UsageError: nothing published, or the files are gone."""
+def lake_of(run_id: str | None, person_key: str | None = None) -> Iterator[Lake]:
+    """The files of this run, or of the current release's. UsageError: nothing published, or the files are gone.
+
+    A night makes only some persons again: the files of a person are those of the last run that made him.
+    """
     db = engine(database(settings()))
     release = state.release.c
     with db.connect() as con:
@@ -145,7 +159,8 @@ def lake_of(run_id: str | None) -> Iterator[Lake]:
         found = con.execute(query.where(wanted)).one_or_none()
     if run_id is None and found is None:
         raise UsageError("Nothing is published yet.", todo="Name a run with --run; ./cdmflow status lists them.")
-    run = load_run(run_id or found.run_id)  # type: ignore[union-attr]
+    asked = load_run(run_id or found.run_id)  # type: ignore[union-attr]
+    run = load_run(made_by(asked.run_id, person_key))
     if not (run.folder / "landing.json").exists():
         raise UsageError(
             f"The files of run {run.run_id} are not in the lake any more, or it never landed any.",
@@ -153,7 +168,58 @@ def lake_of(run_id: str | None) -> Iterator[Lake]:
             todo="Trace in a newer run, or run the same input again.",
         )
     with connection() as con:
-        yield Lake(run, found.release_id if found else None, con)
+        yield Lake(run, found.release_id if found else None, con, asked.batch_ids or [])
+
+
+def layers(run_id: str) -> list[str]:
+    """The runs whose files hold a release, newest first: those that replaced some persons, then the one of all."""
+    found = [run_id]
+    while (run := load_run(found[-1])).scope == "persons":
+        found.append(run.parameters["base_run"])
+    return found
+
+
+def made_by(run_id: str, person_key: str | None) -> str:
+    """The last of a release's runs that made this person; without a person the newest, which made all places."""
+    every = layers(run_id)
+    if person_key is None or len(every) == 1:
+        return run_id
+    with connection(threads=1) as con:
+        for layer in every[:-1]:
+            concerned = settings().runs_dir / layer / "scope" / "person_key.parquet"
+            if concerned.exists():
+                query = f"SELECT count(*) FROM {relation([concerned])} WHERE person_key = ?"
+                if con.execute(query, [person_key]).fetchone() != (0,):
+                    return layer
+    return every[-1]
+
+
+def key_of_person(source: str, person_id: int) -> str | None:
+    """The source's key of a person of the CDM."""
+    person = state.person.c
+    with engine(database(settings())).connect() as con:
+        wanted = sqlalchemy.select(person.person_key).where(person.source == source, person.person_id == person_id)
+        found: str | None = con.execute(wanted).scalar_one_or_none()
+    return found
+
+
+def person_of_row(table: str, row_id: int) -> int | None:
+    """Whose row of the current release this is; None for a place, and for a row that is not there."""
+    columns = tables()[table].column_names
+    if table in ("location", "care_site", "provider") or id_column(table) not in columns:
+        return None
+    if table == "cost":
+        events = " UNION ALL ".join(
+            f"SELECT event.person_id FROM cdm.{name} AS event JOIN cdm.cost ON cost.cost_event_id = event.{name}_id "
+            "WHERE cost.cost_id = :row"
+            for name in (*EVENTS, "visit_occurrence", "visit_detail")
+        )
+        query = f"SELECT min(person_id) FROM ({events}) AS found"
+    else:
+        query = f"SELECT min(person_id) FROM cdm.{table} WHERE {id_column(table)} = :row"
+    with engine(database(settings())).connect() as con:
+        found: int | None = con.execute(sqlalchemy.text(query), {"row": row_id}).scalar_one()
+    return found
 
 
 def decode(number: int) -> tuple[int, int, int]:

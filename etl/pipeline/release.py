@@ -11,7 +11,8 @@ from etl.config import settings
 from etl.engine import count_rows
 from etl.errors import CdmflowError, GateRefused
 from etl.log import get_logger
-from etl.pipeline.runs import Run, database, engine, load_run, record, vocabulary_folder
+from etl.pipeline.lineage import layers
+from etl.pipeline.runs import Run, database, engine, record, vocabulary_folder
 from etl.pipeline.scope import scope_ids
 
 log = get_logger(__name__)
@@ -119,14 +120,6 @@ def remove_old_runs() -> None:
         for run_id in ended:
             if run_id not in needed:
                 shutil.rmtree(settings().runs_dir / run_id, ignore_errors=True)
-
-
-def layers(run_id: str) -> list[str]:
-    """The runs whose files hold a release, newest first: those that replaced some persons, then the one of all."""
-    found = [run_id]
-    while (run := load_run(found[-1])).scope == "persons":
-        found.append(run.parameters["base_run"])
-    return found
 
 
 def _merged(verdicts: dict[str, dict[str, Any] | None]) -> dict[str, Any]:

@@ -115,7 +115,9 @@ def run_models(run: Run, step: Step) -> Outcome:
             said.append(f"{name.split('.')[1]} {written:,}")
     if step.name == "account":
         said = [account.settle(run, engine(database(settings())))]
-    if step.name == "mapping_coverage":
+    if step.name == "mapping_coverage" and run.scope == "persons":
+        said = ["of the persons concerned only, so not reported"]
+    elif step.name == "mapping_coverage":
         said = [report_mapping(run)]
     return rows_in, rows_out, ", ".join(said)
 

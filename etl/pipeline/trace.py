@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from etl.config import settings
+from etl.engine import relation
 from etl.errors import UsageError
 from etl.land import load_contract
 from etl.land.locate import AtLine, at_line, identities, landed_in
@@ -18,8 +19,10 @@ from etl.pipeline.lineage import (
     decode,
     encode,
     id_column,
+    key_of_person,
     lake_of,
     part_of,
+    person_of_row,
 )
 from etl.pipeline.models import source_parts
 from etl.pipeline.runs import database, engine
@@ -105,11 +108,23 @@ def trace(table: str, row_id: int, run_id: str | None = None) -> Trace:
             f"{table} is not a table whose rows can be traced.",
             todo=f"These are: {', '.join(sorted((*MODELS, *DERIVED)))}.",
         )
-    with lake_of(run_id) as lake:
+    with lake_of(run_id, _person_key(table, row_id, run_id)) as lake:
         found = lake.rows(f"cdm.{table}", f"{id_column(table)} = ?", [row_id])
         if not found:
             raise _no_row(lake, table, row_id)
         return _derived(lake, table, row_id, found[0]) if table in DERIVED else _recorded(lake, table, row_id, found[0])
+
+
+def _person_key(table: str, row_id: int, run_id: str | None) -> str | None:
+    """Whose row it is, where the current release's files are of several runs."""
+    if run_id is not None:
+        return None
+    with lake_of(None) as lake:
+        if lake.run.scope == "all":
+            return None
+        source = lake.run.source
+    person_id = row_id // 1_000_000 if table in DERIVED else person_of_row(table, row_id)
+    return None if person_id is None else key_of_person(source, person_id)
 
 
 def _no_row(lake: Lake, table: str, row_id: int) -> UsageError:
@@ -234,22 +249,42 @@ def _derived(lake: Lake, table: str, row_id: int, row: Row) -> Trace:
 def trace_line(file: str, line_no: int, run_id: str | None = None, size: int | None = None) -> SourceTrace:
     """What became of a line of a landed file; `size` is the file's, to tell that it is another one by now."""
     configured = settings()
-    with lake_of(run_id) as lake:
-        line = at_line(configured, engine(database(configured)), lake.run.batch_ids or [], file, line_no)
-        differs = size is not None and line.file_bytes is not None and size != line.file_bytes
-        if line.row_id is None:
-            return SourceTrace(lake.run.run_id, lake.release, line, None, (), differs)
-        files = lake.files(f"landing.{line.table}")
-        batch_file = landed_in(configured, lake.run.source, line.table, files)
-        number: int | None = line.row_id
-        if batch_file is None:
-            contract = load_contract(configured, lake.run.source).tables[line.table]
-            if contract.change != "append" or contract.key:
-                own = configured.landing_dir / lake.run.source / line.table / f"{line.batch_id}.parquet"
-                number = identities(contract, files[0], own, [line.row_id]).get(line.row_id)
+    with lake_of(run_id) as newest:
+        line = at_line(configured, engine(database(configured)), newest.batch_ids, file, line_no)
+        number = _number_of(newest, line)
+        person_key = _whose(newest, line.table, number) if number is not None else None
+    differs = size is not None and line.file_bytes is not None and size != line.file_bytes
+    with lake_of(run_id, person_key) as lake:
         rows = lake.landed(line.table, [number]) if number is not None else []
         outcomes = tuple(_outcomes(lake, line.table, number)) if number is not None and rows else ()
-        return SourceTrace(lake.run.run_id, lake.release, line, rows[0] if rows else None, outcomes, differs)
+        return SourceTrace(newest.run.run_id, lake.release, line, rows[0] if rows else None, outcomes, differs)
+
+
+def _number_of(lake: Lake, line: AtLine) -> int | None:
+    """The number of the line's row in the current state; None for a rejected record and a row since replaced."""
+    if line.row_id is None:
+        return None
+    configured = settings()
+    files = lake.state_files(line.table)
+    if landed_in(configured, lake.run.source, line.table, files) is not None:
+        return line.row_id
+    contract = load_contract(configured, lake.run.source).tables[line.table]
+    if contract.change == "append" and not contract.key:
+        return line.row_id
+    own = configured.landing_dir / lake.run.source / line.table / f"{line.batch_id}.parquet"
+    return identities(contract, files[0], own, [line.row_id]).get(line.row_id)
+
+
+def _whose(lake: Lake, table: str, number: int) -> str | None:
+    """The key of the person whom a row of the current state names."""
+    person = load_contract(settings(), lake.run.source).tables[table].person
+    if lake.run.scope == "all" or person is None:
+        return None
+    files = relation(lake.state_files(table))
+    row = lake.con.execute(
+        f"SELECT CAST({person} AS VARCHAR) FROM {files} WHERE source_row_id = ?", [number]
+    ).fetchone()
+    return None if row is None else row[0]
 
 
 def _outcomes(lake: Lake, table: str, source_row: int) -> list[Outcome]:

@@ -10,7 +10,9 @@ from tiny_hospital import TABLES, Hospital, Rows, hospital_in, write_tables, wri
 from etl.errors import ContractError, GateRefused, UsageError
 from etl.pipeline.clean import clean
 from etl.pipeline.diff import Difference, diff
+from etl.pipeline.explain import explain_person
 from etl.pipeline.runs import Run, database, settings
+from etl.pipeline.trace import trace, trace_line
 from etl.publish import rollback
 
 pytestmark = pytest.mark.integration
@@ -18,6 +20,9 @@ pytestmark = pytest.mark.integration
 CONDITIONS = TABLES["conditions"]
 LATE = {"START": "2024-06-01", "PATIENT": "p3", "ENCOUNTER": "e3", "CODE": "59621000", "DESCRIPTION": "Hypertension"}
 CORRECTED = CONDITIONS[1] | {"CODE": "44054006"}
+
+
+TRACED = ("condition_occurrence", "visit_occurrence", "measurement", "condition_era", "person", "death", "cost")
 
 
 def drop(folder: Path, **tables: Rows) -> Path:
@@ -43,7 +48,9 @@ def monday(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def own() -> Iterator[Hospital]:
+def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hospital]:
+    """Of three patients one would be more than the share from which on all are made again."""
+    monkeypatch.setattr("etl.pipeline.scope.LARGEST_SHARE", 1.0)
     home = make_home()
     try:
         with hospital_in(home) as running:
@@ -52,15 +59,43 @@ def own() -> Iterator[Hospital]:
         remove_home(home)
 
 
-def test_a_drop_is_the_release_of_a_whole_delivery_with_its_files(own: Hospital, monday: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("share", "scope"), [(1.0, "persons"), (0.2, "all")])
+def test_a_drop_is_the_release_of_a_whole_delivery_with_its_files(
+    share: float, scope: str, own: Hospital, monday: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("etl.pipeline.scope.LARGEST_SHARE", share)
     own.run(monday)
     moved = [*TABLES["patients"][:2], TABLES["patients"][2] | {"CITY": "Busan"}]
     changed = {"conditions": [CONDITIONS[0], CORRECTED, LATE], "patients": moved}
     dropped = own.drop(drop(tmp_path / "tuesday", **changed))
+    assert dropped.scope == scope
     whole = own.run(write_tiny_hospital(tmp_path / "whole", changed))
     assert own.release_tables(dropped) == own.release_tables(whole)
     assert own.query("SELECT count(*) FROM cdm.condition_occurrence") == [(3,)]
     assert own.release_tables(own.run(None)) == own.release_tables(dropped)
+
+
+def test_rows_are_traced_to_the_night_that_made_them(own: Hospital, monday: Path, tmp_path: Path) -> None:
+    own.run(monday)
+    own.drop(drop(tmp_path / "tuesday", conditions=[*CONDITIONS, LATE]))
+    wednesday = own.drop(drop(tmp_path / "wednesday", conditions=[*CONDITIONS[:1], LATE]))
+    assert wednesday.scope == "persons"
+    for table in (
+        "condition_occurrence",
+        "visit_occurrence",
+        "measurement",
+        "condition_era",
+        "person",
+        "death",
+        "cost",
+    ):
+        for (row_id,) in own.query(f"SELECT {'person_id' if table == 'death' else table + '_id'} FROM cdm.{table}"):
+            found = trace(table, row_id)
+            assert found.sources or found.made_of, table
+    assert [outcome.cdm for outcome in trace_line("conditions.csv", 2).outcomes] != []
+    assert trace_line("encounters.csv", 2).outcomes[0].cdm[0][0] == "visit_occurrence"
+    for (person_id,) in own.query("SELECT person_id FROM cdm.person"):
+        assert explain_person(person_id).total > 0
 
 
 def test_the_same_drop_twice_changes_nothing(own: Hospital, monday: Path, tmp_path: Path) -> None:
