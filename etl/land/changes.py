@@ -12,14 +12,21 @@ Files = Mapping[str, Sequence[Path]]
 
 
 def write_affected_persons(
-    contract: Contract, before: Files, after: Files, in_place: Collection[str], others: Sequence[str], output: Path
+    contract: Contract,
+    before: Files,
+    after: Files,
+    arrived: Files,
+    in_place: Collection[str],
+    others: Sequence[str],
+    output: Path,
 ) -> int | None:
     """Write the person keys (`person_key`) that a change from one state to the other concerns; how many.
 
     They are the persons of rows that came, went or differ (a visit that moves concerns both its persons), of rows that
     refer to such a row of a table without persons, and of rows that refer to another affected person's row or are
     referred to by one. Rows of the tables `in_place` concern their referrers only when they come or go. `others` are
-    persons that are affected for another reason. None: some change cannot be told by person, so everybody is.
+    persons that are affected for another reason. `arrived` are the batches that made the difference: of a table that is
+    appended to, only their keys are looked at. None: some change cannot be told by person, so everybody is.
     """
     with connection() as con:
         con.execute("CREATE TABLE affected (person_key VARCHAR PRIMARY KEY)")
@@ -28,6 +35,12 @@ def write_affected_persons(
         con.execute("DELETE FROM affected WHERE person_key = ''")
         for name, table in contract.tables.items():
             if list(before[name]) == list(after[name]):
+                continue
+            if table.change == "snapshot" or name not in arrived:
+                _differing_rows(con, before[name], after[name])
+            else:
+                _arriving_rows(con, table, before[name], after[name], arrived[name])
+            if con.execute("SELECT count(*) FROM differing").fetchone() == (0,):
                 continue
             if table.person is None and len(table.key) != 1:
                 return None
@@ -38,12 +51,6 @@ def write_affected_persons(
 
 def _add_changed(con: Any, table: SourceTable, before: Sequence[Path], after: Sequence[Path], in_place: bool) -> None:
     """The persons of the rows that differ; for a table without persons, the keys."""
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE differing AS "
-        f"SELECT coalesce(a.{ROW_ID}, b.{ROW_ID}) AS row_id, a.{ROW_ID} IS NULL OR b.{ROW_ID} IS NULL AS came_or_went "
-        f"FROM {relation(before)} AS a FULL JOIN {relation(after)} AS b ON a.{ROW_ID} = b.{ROW_ID} "
-        "WHERE a IS DISTINCT FROM b"
-    )
     wanted = table.person or table.key[0]
     both = " UNION ALL ".join(
         f"SELECT CAST({quoted(wanted)} AS VARCHAR) AS found, {ROW_ID} AS row_id FROM {relation(files)}"
@@ -55,6 +62,33 @@ def _add_changed(con: Any, table: SourceTable, before: Sequence[Path], after: Se
         con.execute(f"INSERT OR IGNORE INTO affected {found}")
     else:
         con.execute(f"INSERT OR IGNORE INTO touched SELECT '{table.name}', found FROM ({found})")
+
+
+def _differing_rows(con: Any, before: Sequence[Path], after: Sequence[Path]) -> None:
+    """`differing`: every row that only one state has, or that they have with other values."""
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE differing AS "
+        f"SELECT coalesce(a.{ROW_ID}, b.{ROW_ID}) AS row_id, a.{ROW_ID} IS NULL OR b.{ROW_ID} IS NULL AS came_or_went "
+        f"FROM {relation(before)} AS a FULL JOIN {relation(after)} AS b ON a.{ROW_ID} = b.{ROW_ID} "
+        "WHERE a IS DISTINCT FROM b"
+    )
+
+
+def _arriving_rows(
+    con: Any, table: SourceTable, before: Sequence[Path], after: Sequence[Path], arrived: Sequence[Path]
+) -> None:
+    """`differing`: the rows whose keys arrived, equal ones too; of a table without a key, the rows that arrived."""
+    if not table.key:
+        rows = f"SELECT {ROW_ID} AS row_id, TRUE AS came_or_went FROM {relation(arrived)}"
+    else:
+        key = ", ".join(quoted(name) for name in table.key)
+        states = [
+            f"SELECT {ROW_ID} AS row_id FROM {relation(files)} SEMI JOIN {relation(arrived)} AS arrived USING ({key})"
+            for files in (before, after)
+        ]
+        # in both states a row comes twice
+        rows = f"SELECT row_id, count(*) = 1 AS came_or_went FROM ({' UNION ALL '.join(states)}) GROUP BY row_id"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE differing AS {rows}")
 
 
 def _follow(con: Any, contract: Contract, after: Files, in_place: Collection[str]) -> None:

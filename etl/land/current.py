@@ -1,6 +1,7 @@
 """The current state of a source table: the newest version of each key over the batches that make it up."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -38,23 +39,39 @@ def current_tables(
     batch_ids: Sequence[int],
     run_dir: Path,
     known: Sequence[int] = (),
+    unchanged: Mapping[str, list[Path]] | None = None,
 ) -> dict[str, list[Path]]:
     """The files that hold each table's current state after these batches, oldest first.
 
     `known` are batches that came before and are no part of the state (replaced, refused, taken back): rows that they
     had first keep the numbers from there. One batch is its own current state; anything else is written once to
     `run_dir`/current/<table>.parquet, an empty table too. The result depends on nothing but the batches and their
-    order. CdmflowError: a batch that is not known, or whose file is missing.
+    order; of tables that are the same as in an earlier run, `unchanged` has that run's files, which are taken as they
+    are. CdmflowError: a batch that is not known, or whose file is missing.
     """
     by_table = batches_by_table(engine, contract.source, batch_ids)
     before = batches_by_table(engine, contract.source, [number for number in known if number not in set(batch_ids)])
     tables: dict[str, list[Path]] = {}
     for name, table in contract.tables.items():
+        if unchanged and name in unchanged:
+            tables[name] = [_linked(path, run_dir / "current") for path in unchanged[name]]
+            continue
         mine = by_table.get(name, [])
         older = before.get(name, []) if mine else []
         paths = [_existing(settings, contract.source, name, number) for number in (*older, *mine)]
-        tables[name] = [_current(table, paths, len(older), run_dir / "current" / f"{name}.parquet")]
+        tables[name] = _current(table, paths, len(older), run_dir / "current" / f"{name}.parquet")
     return tables
+
+
+def _linked(path: Path, folder: Path) -> Path:
+    """A run's own file also under this run's name, so that it outlives that run; a batch's as it is."""
+    if path.parent.name != "current":
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    linked = folder / path.name
+    if not linked.exists():
+        os.link(path, linked)
+    return linked
 
 
 def kept_batches(table: SourceTable, before: Sequence[int], landed: Sequence[int]) -> list[int]:
@@ -101,18 +118,21 @@ def _existing(settings: Settings, source: str, table: str, batch_id: int) -> Pat
     return path
 
 
-def _current(table: SourceTable, paths: Sequence[Path], known: int, output: Path) -> Path:
+def _current(table: SourceTable, paths: Sequence[Path], known: int, output: Path) -> list[Path]:
     columns = landed_columns(table)
+    names = [c.name for c in columns]
     with connection() as con:
         if not paths:
             write_parquet(con, empty_relation(columns), output)
-            return output
-        if len(paths) == 1 and _columns_in(con, paths[0]) == [c.name for c in columns]:
-            return paths[0]
+            return [output]
+        adds_up = table.change == "append" and not table.key
+        as_they_are = list(paths[known:]) if adds_up else list(paths)
+        if (adds_up or len(paths) == 1) and all(_columns_in(con, path) == names for path in as_they_are):
+            return as_they_are
         con.execute("SET preserve_insertion_order = false")
         batches = [_batch_select(con, path, columns) for path in paths]
         write_parquet(con, current_select(table, batches, known), output)
-    return output
+    return [output]
 
 
 def _columns_in(con: Any, path: Path) -> list[str]:
@@ -156,10 +176,16 @@ def current_select(table: SourceTable, batches: Sequence[str], known: int = 0) -
         )
     first_counted = len(batches) - 1 if table.change == "snapshot" else known
     order = f"batch_no < {known}, {quoted(table.watermark)} DESC NULLS LAST, " if table.watermark else ""
+    several, single = numbered, ""
+    if table.key:  # only keys of several batches need a window: a night's are few
+        several = f"SELECT * FROM ({rows}) SEMI JOIN again USING ({identity})"
+        single = f"SELECT {everything}, {ROW_ID} FROM ({rows}) ANTI JOIN again USING ({identity}) "
+        single += f"WHERE batch_no >= {first_counted} UNION ALL "
+    again = f"WITH again AS (SELECT {identity} FROM ({rows}) GROUP BY ALL HAVING count(*) > 1) " if table.key else ""
     return (
-        f"SELECT {everything}, first_row_id AS {ROW_ID} FROM ("
+        f"{again}{single}SELECT {everything}, first_row_id AS {ROW_ID} FROM ("
         f"SELECT *, min({ROW_ID}) OVER (PARTITION BY {identity}) AS first_row_id, "
-        f"row_number() OVER (PARTITION BY {identity} ORDER BY {order}batch_no DESC) AS newest FROM ({numbered}) "
+        f"row_number() OVER (PARTITION BY {identity} ORDER BY {order}batch_no DESC) AS newest FROM ({several}) "
         f"QUALIFY newest = 1) WHERE batch_no >= {first_counted}"
     )
 

@@ -20,7 +20,7 @@ from etl.cdm import CDM_VERSION, Column, source_models, tables
 from etl.config import PROJECT, Settings, settings
 from etl.engine import connection, empty_relation, write_parquet
 from etl.errors import Locked, UsageError
-from etl.land import current_tables, load_contract
+from etl.land import batches_by_table, current_tables, load_contract
 from etl.pipeline.models import models, rules_digest, sources
 from etl.postgres import Database, ensure_server
 from etl.state.locks import RUN_LOCK
@@ -294,6 +294,26 @@ def state_files(run: Run, folder: Path) -> dict[str, list[Path]]:
         folder,
         known_batches(run.source, batch_ids),
     )
+
+
+def kept_state(run: Run) -> dict[str, list[Path]] | None:
+    """The files with the run's state of each source table, as long as all of them are there."""
+    kept = run.folder / "state.json"
+    if not kept.exists():
+        return None
+    files = {name: [Path(path) for path in paths] for name, paths in json.loads(kept.read_text()).items()}
+    return files if all(path.exists() for paths in files.values() for path in paths) else None
+
+
+def unchanged_files(run: Run, batch_ids: Sequence[int]) -> dict[str, list[Path]]:
+    """The base run's files of the tables whose batches and contract are the same in this run."""
+    base = load_run(run.parameters["base_run"]) if run.parameters.get("base_run") else None
+    files = kept_state(base) if base else None
+    if base is None or files is None or base.parameters.get("rules") != run.parameters["rules"]:
+        return {}
+    db = engine(database(settings()))
+    before, now = (batches_by_table(db, run.source, ids) for ids in (base.batch_ids or [], batch_ids))
+    return {name: paths for name, paths in files.items() if before.get(name) == now.get(name)}
 
 
 def remember_landing(run: Run, current: Mapping[str, list[Path]], narrowed: Mapping[str, list[Path]]) -> None:

@@ -4,8 +4,7 @@ The SQL is the same for all persons and for some: what it reads is narrowed. Tab
 stay whole, since a place is known by the first of all who live there; so do tables without persons.
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -19,7 +18,7 @@ from etl.config import settings
 from etl.engine import connection, quote_path, relation, write_parquet
 from etl.land.changes import write_affected_persons, write_rows_of
 from etl.pipeline.models import models
-from etl.pipeline.runs import Run, database, engine, load_run, state_files
+from etl.pipeline.runs import Run, database, engine, kept_state, load_run, state_files
 from etl.publish import IN_PLACE
 
 PEOPLE_AND_PLACES = ("src_person", "src_location", "src_care_site", "src_provider")
@@ -67,16 +66,20 @@ def in_place_tables(source: str) -> frozenset[str]:
     return _read_by(source, PLACES) - _read_by(source, others)
 
 
-def narrow(run: Run, contract: land.Contract, current: Files, cutoff: date) -> tuple[Scope, dict[str, list[Path]]]:
+def narrow(
+    run: Run, contract: land.Contract, current: Files, arrived: Files, unchanged: Collection[str], cutoff: date
+) -> tuple[Scope, dict[str, list[Path]]]:
     """Decide whom the run makes again, and give the files that its SQL reads. Everybody: the files as they are."""
     everybody = _why_everybody(run, contract)
     if everybody:
         return Scope(None, everybody), dict(current)
     base = load_run(run.parameters["base_run"])
     persons = run.folder / "scope" / "person_key.parquet"
-    before = _files_of(base, contract, current, run.folder / "scope" / "before")
+    before = {**(kept_state(base) or state_files(base, run.folder / "scope" / "before"))}
+    before |= {name: list(current[name]) for name in unchanged}
     hanging = hanging_on_cutoff(run.source, base.cutoff_date, cutoff)
-    found = write_affected_persons(contract, before, current, in_place_tables(run.source), hanging, persons)
+    in_place = in_place_tables(run.source)
+    found = write_affected_persons(contract, before, current, arrived, in_place, hanging, persons)
     if found is None:
         return Scope(None, "a table changed of which it cannot be told whom it concerns"), dict(current)
     held = _persons_held(run.source)
@@ -103,16 +106,6 @@ def _why_everybody(run: Run, contract: land.Contract) -> str:
 def _can_be_put_in_place(model: str) -> bool:
     table = tables()[model.removeprefix("cdm.")]
     return table.primary_key is not None or table.name in ("death", "cdm_source")
-
-
-def _files_of(base: Run, contract: land.Contract, current: Files, folder: Path) -> dict[str, list[Path]]:
-    """The base run's state, from its own files where they are still there."""
-    kept = base.folder / "state.json"
-    if kept.exists():
-        files = {name: [Path(path) for path in paths] for name, paths in json.loads(kept.read_text()).items()}
-        if set(files) == set(contract.tables) and all(path.exists() for paths in files.values() for path in paths):
-            return files
-    return state_files(base, folder)
 
 
 def hanging_on_cutoff(source: str, before: date | None, after: date) -> list[str]:

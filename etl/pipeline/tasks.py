@@ -29,6 +29,7 @@ from etl.pipeline.runs import (
     record,
     relations,
     remember_landing,
+    unchanged_files,
     write_parameters,
 )
 from etl.pipeline.scope import narrow
@@ -140,7 +141,8 @@ def _land(run: Run) -> Outcome:
         )
     number_landed_persons(db, contract, configured)
     batch_ids = _state_after(run, contract, list(landed.batch_ids))
-    current = land.current_tables(configured, db, contract, batch_ids, run.folder, known_batches(run.source, batch_ids))
+    unchanged, known = unchanged_files(run, batch_ids), known_batches(run.source, batch_ids)
+    current = land.current_tables(configured, db, contract, batch_ids, run.folder, known, unchanged)
     given = run.parameters.get("business_date")
     cutoff = date.fromisoformat(given) if given else land.business_date(db, batch_ids)
     if cutoff is None:
@@ -149,7 +151,8 @@ def _land(run: Run) -> Outcome:
             state="Nothing was published.",
             todo="Give it with --date, or check the business dates in tables.yml.",
         )
-    concerned, narrowed = narrow(run, contract, current, cutoff)
+    arrived = {batch.table: [batch.path] for batch in landed.batches}
+    concerned, narrowed = narrow(run, contract, current, arrived, unchanged, cutoff)
     remember_landing(run, current, narrowed)
     record(
         run.run_id,

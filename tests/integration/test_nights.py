@@ -173,6 +173,21 @@ def vocabulary_without_diabetes(tmp_path: Path) -> Path:
     return folder
 
 
+def test_a_record_after_the_cut_off_is_observed_once_the_cut_off_has_passed_it(
+    own: Hospital, monday: Path, tmp_path: Path
+) -> None:
+    """The cut-off is the newest encounter, on 2024-06-01: p1's record two months later is in no period until then."""
+    own.run(monday)
+    later = {"DATE": "2024-08-01T09:00:00Z", "PATIENT": "p1", "CODE": "4548-4", "VALUE": "6.5", "TYPE": "numeric"}
+    own.drop(drop(tmp_path / "tuesday", observations=[*TABLES["observations"], later]))
+    periods = "SELECT count(*) FROM cdm.observation_period WHERE person_id = 1"
+    assert own.query(periods) == [(1,)]
+    another = TABLES["encounters"][2] | {"Id": "e9", "START": "2024-12-01T08:00:00Z", "STOP": "2024-12-01T09:00:00Z"}
+    night = own.drop(drop(tmp_path / "wednesday", encounters=[*TABLES["encounters"], another]))
+    assert (night.scope, own.query(periods)) == ("persons", [(2,)])
+    assert own.release_tables(own.run(None)) == own.release_tables(night)
+
+
 def test_a_rollback_serves_the_release_before_and_the_next_night_starts_from_it(
     own: Hospital, monday: Path, tmp_path: Path
 ) -> None:

@@ -131,7 +131,7 @@ def next_night(models: Modeller, before: Night, rows: Hospital, cutoff: Any, nex
     }
     affected = folder / "person_key.parquet"
     found = write_affected_persons(
-        CONTRACT, old, new, in_place_tables(SOURCE), hanging(models, before, cutoff), affected
+        CONTRACT, old, new, {}, in_place_tables(SOURCE), hanging(models, before, cutoff), affected
     )
     assert found is not None
     keys = {row["person_key"] for row in pyarrow.parquet.read_table(affected).to_pylist()}
@@ -154,7 +154,7 @@ def changes(draw: Callable[..., Any], now: Mapping[str, list[Row]], other: Hospi
     rows = {name: list(found) for name, found in now.items()}
     for _ in range(draw(st.integers(1, 4))):
         table = draw(st.sampled_from(sorted(rows)))
-        kind = draw(st.sampled_from(("delete", "correct", "come", "come", "move")))
+        kind = draw(st.sampled_from(("delete", "correct", "come", "come", "move", "rename")))
         here, there = rows[table], other.get(table, [])
         if kind == "delete" and here:
             here.pop(draw(st.integers(0, len(here) - 1)))
@@ -162,6 +162,9 @@ def changes(draw: Callable[..., Any], now: Mapping[str, list[Row]], other: Hospi
             place = draw(st.integers(0, len(here) - 1))
             somebody = draw(st.sampled_from([row["id"] for row in rows["landing.patients"]] or ["ghost"]))
             here[place], next_row = changed(table, here[place], here[place] | {"patient": somebody}, next_row)
+        elif kind == "rename" and here and "name" in here[0]:
+            place = draw(st.integers(0, len(here) - 1))
+            here[place] = here[place] | {"name": draw(st.sampled_from(("Renamed", "NO_INSURANCE")))}
         elif kind == "correct" and here and there:
             place, source = draw(st.integers(0, len(here) - 1)), draw(st.sampled_from(there))
             kept = {name: here[place][name] for name in ("id", "source_row_id") if name in here[place]}

@@ -69,11 +69,12 @@ def test_what_is_appended_to_loses_nothing(clinic: Clinic, tmp_path: Path, table
     clinic.contract = make_contract(tmp_path, CONTRACT.replace("change: snapshot", "change: append"))
     one = clinic.land({"stays.csv": csv(*stays(2)), "remarks.csv": "TEXT,NUMBER\na,1\na,1\n"})
     two = clinic.land({"stays.csv": csv("s2,2020-01-01,,p1,1,1,new"), "remarks.csv": "TEXT,NUMBER\na,1\n"})
-    (path,) = current(clinic, [*one.batch_ids, *two.batch_ids])[table]
+    paths = current(clinic, [*one.batch_ids, *two.batch_ids])[table]
     if table == "stays":
-        assert sorted(rows(path, "id, note, source_row_id")) == [("s1", "note 1", 1), ("s2", "new", 2)]
+        assert sorted(rows(paths[0], "id, note, source_row_id")) == [("s1", "note 1", 1), ("s2", "new", 2)]
     else:
-        assert sorted(rows(path, "text, source_row_id")) == [("a", 1), ("a", 2), ("a", 3)]
+        found = [row for path in paths for row in rows(path, "text, source_row_id")]
+        assert sorted(found) == [("a", 1), ("a", 2), ("a", 3)]
 
 
 def test_a_batch_of_an_older_contract_has_null_in_the_new_column(clinic: Clinic, tmp_path: Path) -> None:
@@ -107,3 +108,23 @@ def test_the_contract_of_a_batch_is_part_of_what_makes_it_the_same(clinic: Clini
     tables["stays"] = replace(tables["stays"], columns=tables["stays"].columns[:-1])
     clinic.contract = replace(clinic.contract, tables=tables)
     assert clinic.land({"stays.csv": csv(*stays(1))}).batch_ids[0] != first
+
+
+def test_what_is_not_appended_to_the_state_lends_numbers_only(clinic: Clinic, tmp_path: Path) -> None:
+    clinic.contract = make_contract(tmp_path, CONTRACT.replace("change: snapshot", "change: append"))
+    refused = clinic.land({"stays.csv": csv("s1,2020-01-01,,p1,1,1,refused", "s9,2020-01-01,,p1,1,1,refused")})
+    good = clinic.land({"stays.csv": csv("s1,2020-01-01,,p1,1,1,good", "s2,2020-01-01,,p1,1,1,good")})
+    late = clinic.land({"stays.csv": csv("s2,2020-01-01,,p1,1,1,late")})
+    (path,) = current_tables(
+        clinic.settings, clinic.engine, clinic.contract, [*good.batch_ids, *late.batch_ids], clinic.root / "run",
+        known=refused.batch_ids,
+    )["stays"]  # fmt: skip
+    assert sorted(rows(path, "id, note, source_row_id")) == [("s1", "good", 1), ("s2", "late", 4)]
+
+
+def test_a_watermark_tells_the_newest_version_whenever_it_arrives(clinic: Clinic, tmp_path: Path) -> None:
+    clinic.contract = make_contract(tmp_path, CONTRACT.replace("change: snapshot", "change: {watermark: START}", 1))
+    newest = clinic.land({"stays.csv": csv("a,2020-03-01,,p1,1,1,newest", "b,2020-03-01,,p1,1,1,first")}).batch_ids[0]
+    older = clinic.land({"stays.csv": csv("a,2020-01-01,,p1,1,1,older", "b,2020-03-01,,p1,1,1,again")}).batch_ids[0]
+    (path,) = current(clinic, [newest, older])["stays"]
+    assert sorted(rows(path, "id, note, source_row_id")) == [("a", "newest", 1), ("b", "again", 2)]
