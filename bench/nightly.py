@@ -2,7 +2,7 @@
 
 The hospital's tables are appended to (`change: append` in a copy of the project, as a site would write it), so that a
 night's files hold the night only: one visit with a diagnosis and two measurements for each patient of the share. Two
-nights: one of the same data cut-off, and one of the next day, which also concerns everybody whose observation it bounds.
+nights: one of the same data cut-off, and one of the next day, which also concerns those whose observation it bounds.
 """
 
 import argparse
