@@ -152,43 +152,50 @@ def _stage(cursor: Any, delta: Delta, persons: Path, report: Report) -> None:
     cursor.execute(f"ANALYZE {quoted(delta.kept)}.scope")
     with engine.connection(threads=1, memory_limit=DUCKDB_MEMORY) as source:
         for table in delta_tables():
-            _copy_new(cursor, source, delta, table)
-            _keep_what_differs(cursor, delta, table)
+            staged = _copy_candidate(cursor, source, delta, table)
+            _keep_what_differs(cursor, delta, table, staged)
             report(f"staged {table.name}")
 
 
-def _copy_new(cursor: Any, source: Any, delta: Delta, table: Table) -> None:
-    new = _place(delta.kept, f"new_{table.name}")
-    cursor.execute(f"CREATE TABLE {new} (LIKE {_place(delta.schema, table.name)})")
+def _copy_candidate(cursor: Any, source: Any, delta: Delta, table: Table) -> str:
+    """The candidate's rows of the scope in a temporary table: most of them are in place already, and are not kept."""
+    staged = _place("pg_temp", f"staged_{table.name}")
+    name, like = quoted(f"staged_{table.name}"), _place(delta.schema, table.name)
+    cursor.execute(f"CREATE TEMP TABLE {name} (LIKE {like}) ON COMMIT DROP")
     path = delta.cdm_dir / f"{table.name}.parquet"
     if not path.is_file():
-        return
+        return staged
     names = ", ".join(quoted(field.name) for field in table.fields)
     with csv_stream(source, table, [path]) as stream:
-        cursor.copy_expert(f"COPY {new} ({names}) FROM STDIN WITH (FORMAT csv)", stream, size=CHUNK_BYTES)
+        cursor.copy_expert(f"COPY {staged} ({names}) FROM STDIN WITH (FORMAT csv)", stream, size=CHUNK_BYTES)
     if table.name not in IN_PLACE and "person_id" in table.column_names:
         scope = _place(delta.kept, "scope")
-        cursor.execute(f"DELETE FROM {new} WHERE person_id NOT IN (SELECT person_id FROM {scope})")
-    cursor.execute(f"ANALYZE {new}")
+        cursor.execute(f"DELETE FROM {staged} WHERE person_id NOT IN (SELECT person_id FROM {scope})")
+    cursor.execute(f"ANALYZE {staged}")
+    return staged
 
 
-def _keep_what_differs(cursor: Any, delta: Delta, table: Table) -> None:
-    """`old_…`: rows that go or change; `new_…`: only those that come or change."""
+def _keep_what_differs(cursor: Any, delta: Delta, table: Table, staged: str) -> None:
+    """`old_…`: rows that go or change; `new_…`: rows that come or change."""
     here, old, new = _sides(delta.schema, delta.kept, table, "old", "new")
-    scope = _place(delta.kept, "scope")
     key = key_of(table)
     if key is None:
         only = "" if table.name in IN_PLACE else " WHERE FALSE"
         cursor.execute(f"CREATE TABLE {old} AS SELECT * FROM {here}{only}")
+        cursor.execute(f"CREATE TABLE {new} AS SELECT * FROM {staged}")
         return
-    key = quoted(key)
+    key, scope = quoted(key), _place(delta.kept, "scope")
+    present = _place("pg_temp", f"present_{table.name}")
     cursor.execute(
-        f"CREATE TABLE {old} AS SELECT here.* FROM {here} AS here LEFT JOIN {new} AS new ON here.{key} = new.{key} "
-        f"WHERE {of_scope(table, delta.schema, scope)} AND here IS DISTINCT FROM new"
+        f"CREATE TEMP TABLE {quoted(f'present_{table.name}')} ON COMMIT DROP AS "
+        f"SELECT here.* FROM {here} AS here WHERE {of_scope(table, delta.schema, scope)}"
     )
-    cursor.execute(
-        f"DELETE FROM {new} AS new USING {here} AS here WHERE here.{key} = new.{key} AND here IS NOT DISTINCT FROM new"
-    )
+    cursor.execute(f"ANALYZE {present}")
+    for kept, of, other in ((old, present, staged), (new, staged, present)):
+        cursor.execute(
+            f"CREATE TABLE {kept} AS SELECT a.* FROM {of} AS a LEFT JOIN {other} AS b ON a.{key} = b.{key} "
+            "WHERE a IS DISTINCT FROM b"
+        )
     cursor.execute(f"CREATE UNIQUE INDEX ON {old} ({key}); CREATE UNIQUE INDEX ON {new} ({key})")
     cursor.execute(f"ANALYZE {old}; ANALYZE {new}")
 
