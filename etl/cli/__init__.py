@@ -50,7 +50,7 @@ def options(
 
 def register() -> None:
     """Hang all commands on the app; their modules are light."""
-    from etl.cli import demo, explain, mapping, query, releases, run, servers, status, test, trace
+    from etl.cli import demo, explain, mapping, query, releases, run, servers, status, test, trace, vocabulary
 
     commands: list[tuple[str, Callable[..., object]]] = [
         ("demo", demo.demo),
@@ -71,6 +71,7 @@ def register() -> None:
         app.command(name, rich_help_panel="Commands", context_settings=passes_on)(command)
     app.add_typer(explain.app, name="explain", rich_help_panel="Commands")
     app.add_typer(mapping.app, name="mapping", rich_help_panel="Commands")
+    app.add_typer(vocabulary.app, name="vocabulary", rich_help_panel="Commands")
 
 
 def main() -> None:

@@ -85,6 +85,7 @@ def start_run(
     workers: int | None,
     *,
     is_drop: bool = False,
+    vocabulary_id: int | None = None,
 ) -> str:
     """Open a run and take it through all its steps with live progress; its id. Without a folder: a rebuild."""
     from etl.cli.progress import steps_progress, waiting
@@ -99,6 +100,7 @@ def start_run(
         source=source,
         input_folder=str(folder) if folder else None,
         vocabulary_folder=str(vocabulary) if vocabulary else None,
+        vocabulary_id=vocabulary_id,
         is_drop=is_drop,
         business_date=date,
     )

@@ -91,6 +91,27 @@ def attach(con: duckdb.DuckDBPyConnection, name: str, paths: Sequence[Path]) -> 
     con.execute(f"CREATE OR REPLACE VIEW {quoted(schema)}.{quoted(table)} AS SELECT * FROM {relation(paths)}")
 
 
+def define_model(
+    con: duckdb.DuckDBPyConnection,
+    name: str,
+    sql_texts: Sequence[str],
+    inputs: Mapping[str, Sequence[Path]],
+    variables: Mapping[str, Mapping[str, object]],
+) -> None:
+    """Make a model readable as `schema.table` without writing it: a view of the union of its SQL files.
+
+    What it reads is attached from `inputs` (replacing what was there by that name), else must be defined already.
+    """
+    selects = [render(text, variables).strip().rstrip(";") for text in sql_texts]
+    for read in sorted(frozenset[str]().union(*(inputs_of(select) for select in selects))):
+        if read in inputs:
+            attach(con, read, inputs[read])
+    schema, table = name.split(".")
+    con.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
+    union = " UNION ALL ".join(f"({select})" for select in selects)
+    con.execute(f"CREATE OR REPLACE VIEW {quoted(schema)}.{quoted(table)} AS {union}")
+
+
 def run_model(
     sql_text: str,
     inputs: Mapping[str, Sequence[Path]],

@@ -31,8 +31,7 @@ def write_affected_persons(
     with connection() as con:
         con.execute("CREATE TABLE affected (person_key VARCHAR PRIMARY KEY)")
         con.execute("CREATE TABLE touched (table_name VARCHAR, row_key VARCHAR, PRIMARY KEY (table_name, row_key))")
-        con.executemany("INSERT OR IGNORE INTO affected VALUES (?)", [[key] for key in others] or [[""]])
-        con.execute("DELETE FROM affected WHERE person_key = ''")
+        con.execute("INSERT INTO affected SELECT DISTINCT unnest(?::VARCHAR[])", [list(others)])
         for name, table in contract.tables.items():
             if list(before[name]) == list(after[name]):
                 continue

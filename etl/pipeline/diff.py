@@ -64,7 +64,7 @@ def _beside(folder: Path) -> Path:
 
 def _otherwise(before: Run, after: Run) -> str:
     """Why a row differs whose own source row does not."""
-    if before.vocabulary_id != after.vocabulary_id:
+    if before.vocabulary_id != after.vocabulary_id or before.parameters.get("maps") != after.parameters.get("maps"):
         return MAPPING
     return RULE if before.parameters.get("rules") != after.parameters.get("rules") else FOLLOWS
 

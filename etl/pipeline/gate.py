@@ -12,7 +12,7 @@ from etl import land, publish, quality, state
 from etl.config import settings
 from etl.errors import GateRefused
 from etl.pipeline.account import source_accounts, table_accounts
-from etl.pipeline.runs import Run, database, engine, record, vocabulary_folder
+from etl.pipeline.runs import Run, database, engine, load_run, record, vocabulary_folder
 from etl.pipeline.scope import keep_scope_only, scope_ids
 
 
@@ -58,22 +58,22 @@ def judge_candidate(run: Run) -> str:
         keep_scope_only(run, ids)
     results = quality.compute_candidate(configured, run.folder, vocabulary, source_accounts(ledger))
     if run.scope == "persons":
-        results = _with_everybody_else(run, results, ids, vocabulary)
+        results = _with_everybody_else(run, results, ids)
     _remember(db, run, results)
     result = quality.gate_candidate(results, run.folder / "report" / "candidate")
     record(run.run_id, verdict=verdict_of(result))
     return decide(run, result, "candidate", [problem for account in ledger for problem in account.disagreements])
 
 
-def _with_everybody_else(
-    run: Run, results: list[quality.CheckResult], ids: Path, vocabulary: Path
-) -> list[quality.CheckResult]:
+def _with_everybody_else(run: Run, results: list[quality.CheckResult], ids: Path) -> list[quality.CheckResult]:
     """The counts of the release as it would be: the current one's, without what it holds of the run's persons.
 
     Judged by themselves, a few persons would be refused for a share that nobody would mind in the whole.
     """
     configured = settings()
     base = run.parameters["base_run"]
+    before_it = load_run(base).vocabulary_id
+    assert before_it is not None
     folder = run.folder / "scope" / "present"
     with engine(database(configured)).connect() as con:
         schema = con.execute(
@@ -84,7 +84,7 @@ def _with_everybody_else(
             sqlalchemy.select(check.check_id, check.violated, check.denominator).where(check.run_id == base)
         ).all()
     publish.write_present_rows(database(configured), run.run_id, schema, ids, folder / "cdm")
-    before = quality.compute_candidate(configured, folder, vocabulary, [])
+    before = quality.compute_candidate(configured, folder, vocabulary_folder(before_it), [])
     return quality.replaced(
         configured, {row.check_id: (row.violated, row.denominator) for row in counted}, before, results
     )

@@ -12,7 +12,7 @@ from etl.config import PROJECT
 from etl.engine import inputs_of
 from etl.errors import CdmflowError
 
-# What decides over the rows of a run besides its input and vocabulary.
+# What decides over the rows of a run besides its input, its vocabulary and the source's maps.
 RULES = ("sql", "etl/cdm/*.csv", "etl/vocabulary/*.csv", "sources/source_parts.yml")
 STAGES = {"3_map": "map", "4_cdm": "cdm", "5_derive": "cdm", "6_account": "account"}
 
@@ -110,9 +110,20 @@ def sources() -> tuple[str, ...]:
 
 @cache
 def rules_digest(source: str) -> str:
-    """sha256 over the files that say what becomes of this source's rows: SQL, contract, maps, specification."""
+    """sha256 over the files that say what becomes of this source's rows: SQL, contract, specification."""
+    own = (f"sources/{source}/tables.yml", f"sources/{source}/2_source")
+    return _digest_of((*RULES, *own))
+
+
+@cache
+def maps_digest(source: str) -> str:
+    """sha256 over the source's own maps."""
+    return _digest_of((f"sources/{source}/map",))
+
+
+def _digest_of(patterns: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
-    for pattern in (*RULES, f"sources/{source}"):
+    for pattern in patterns:
         found = [PROJECT / pattern] if "*" not in pattern else PROJECT.glob(pattern)
         files = sorted(file for path in found for file in ([path] if path.is_file() else path.rglob("*")))
         for file in files:

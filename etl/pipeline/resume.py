@@ -8,7 +8,7 @@ from etl import state
 from etl.cdm import tables
 from etl.config import settings
 from etl.errors import UsageError
-from etl.pipeline.models import models, rules_digest
+from etl.pipeline.models import maps_digest, models, rules_digest
 from etl.pipeline.runs import COMMAND_LINE_RUN, Run, database, engine, load_run, vocabulary_folder
 from etl.pipeline.steps import Step, steps
 
@@ -32,7 +32,8 @@ def last_unfinished(run_id: str | None = None) -> Run:
     run = load_run(run_id)
     if run.status == "published":
         raise UsageError(f"Run {run_id} has published its release.", todo="There is nothing to resume.")
-    if run.parameters.get("rules") != rules_digest(run.source) or not run.folder.is_dir():
+    rules = {"rules": rules_digest(run.source), "maps": maps_digest(run.source)}
+    if not rules.items() <= run.parameters.items() or not run.folder.is_dir():
         gone = "its files are gone" if not run.folder.is_dir() else "SQL, maps or contract have changed since it began"
         raise UsageError(
             f"Run {run_id} cannot be resumed: {gone}.",

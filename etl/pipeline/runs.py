@@ -15,13 +15,13 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy.dialects.postgresql import insert
 
-from etl import __version__, state
+from etl import __version__, state, vocabulary
 from etl.cdm import CDM_VERSION, Column, source_models, tables
 from etl.config import PROJECT, Settings, settings
 from etl.engine import connection, empty_relation, write_parquet
 from etl.errors import Locked, UsageError
 from etl.land import batches_by_table, current_tables, load_contract
-from etl.pipeline.models import models, rules_digest, sources
+from etl.pipeline.models import maps_digest, models, rules_digest, sources
 from etl.postgres import Database, ensure_server
 from etl.state.locks import RUN_LOCK
 
@@ -98,6 +98,7 @@ def open_run(
     source: str,
     input_folder: str | None,
     vocabulary_folder: str | None,
+    vocabulary_id: int | None = None,
     is_drop: bool = False,
     scope: str = "all",
     business_date: str | None = None,
@@ -106,8 +107,9 @@ def open_run(
     """Record a run and return its id; opening the same id again continues it.
 
     A drop is what changed since the source's current release: tables that it lacks stay as they are there. Without an
-    input folder everything is made again from the batches of that release. Both take its vocabulary unless another is
-    given, and refuse where nothing was published yet.
+    input folder everything is made again from the batches of that release; with `vocabulary_id`, a version that is
+    loaded, only what it changes. All take that release's vocabulary unless another is given, and refuse where nothing
+    was published yet.
     """
     if source not in sources():
         raise UsageError(f"There is no source {source!r}.", todo=f"Sources with a contract: {', '.join(sources())}.")
@@ -130,13 +132,17 @@ def open_run(
         )
     if base_run is None and vocabulary_folder is None:
         raise UsageError("A full load needs a vocabulary.", todo="Name the folder of an Athena bundle.")
+    if vocabulary_id is not None:
+        _refuse_vocabulary(vocabulary_id, base_run, is_alone=input_folder is None and vocabulary_folder is None)
     parameters = {
         "input_folder": _whole_path(input_folder),
         "vocabulary_folder": _whole_path(vocabulary_folder),
+        "vocabulary_id": vocabulary_id,
         "is_drop": is_drop,
         "base_run": base_run,
         "business_date": business_date,
         "rules": rules_digest(source),
+        "maps": maps_digest(source),
     }
     values = {
         "run_id": run_id,
@@ -155,6 +161,19 @@ def open_run(
         )
     load_run(run_id).folder.mkdir(parents=True, exist_ok=True)
     return run_id
+
+
+def _refuse_vocabulary(vocabulary_id: int, base_run: str | None, *, is_alone: bool) -> None:
+    if not is_alone:
+        raise UsageError("A vocabulary is adopted by itself, without input and without another one.")
+    with engine(database(settings())).connect() as con:
+        loaded = con.execute(sqlalchemy.select(state.vocabulary.c.vocabulary_id)).scalars().all()
+    if vocabulary_id not in loaded:
+        raise UsageError(
+            f"There is no vocabulary {vocabulary_id}.", todo="Load it first: ./cdmflow vocabulary load BUNDLE."
+        )
+    if base_run is not None and load_run(base_run).vocabulary_id == vocabulary_id:
+        raise UsageError(f"Vocabulary {vocabulary_id} is the current release's already.", state="Nothing was changed.")
 
 
 def _whole_path(folder: str | None) -> str | None:
@@ -347,6 +366,14 @@ def relations(run: Run) -> dict[str, Sequence[Path]]:
         if name in wanted and name not in known:
             found[name] = [_empty(run, name, columns)]
     return found
+
+
+def use_vocabulary(run: Run, vocabulary_id: int) -> Path:
+    """Write the source's own maps, as this vocabulary knows their targets, for the run's SQL; the file."""
+    output = run.folder / "custom" / "source_to_concept_map.parquet"
+    maps, concepts = settings().sources_dir / run.source / "map", vocabulary_folder(vocabulary_id) / "concept.parquet"
+    vocabulary.custom_maps(maps, output, concepts)
+    return output
 
 
 def vocabulary_folder(vocabulary_id: int) -> Path:

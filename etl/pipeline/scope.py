@@ -17,8 +17,18 @@ from etl.cdm import tables
 from etl.config import settings
 from etl.engine import connection, quote_path, relation, write_parquet
 from etl.land.changes import write_affected_persons, write_rows_of
+from etl.pipeline.code_changes import Meaning, compare_codes, persons_of_changed_codes
 from etl.pipeline.models import models
-from etl.pipeline.runs import Run, database, engine, kept_state, load_run, state_files
+from etl.pipeline.runs import (
+    Run,
+    database,
+    engine,
+    kept_state,
+    load_run,
+    state_files,
+    use_vocabulary,
+    vocabulary_folder,
+)
 from etl.publish import IN_PLACE
 
 PEOPLE_AND_PLACES = ("src_person", "src_location", "src_care_site", "src_provider")
@@ -77,9 +87,12 @@ def narrow(
     persons = run.folder / "scope" / "person_key.parquet"
     before = {**(kept_state(base) or state_files(base, run.folder / "scope" / "before"))}
     before |= {name: list(current[name]) for name in unchanged}
-    hanging = hanging_on_cutoff(run.source, base.cutoff_date, cutoff)
+    others = persons_with_other_codes(run, base, current)
+    if others is None:
+        return Scope(None, "the vocabulary describes concepts anew that every record has"), dict(current)
+    others += hanging_on_cutoff(run.source, base.cutoff_date, cutoff)
     in_place = in_place_tables(run.source)
-    found = write_affected_persons(contract, before, current, arrived, in_place, hanging, persons)
+    found = write_affected_persons(contract, before, current, arrived, in_place, others, persons)
     if found is None:
         return Scope(None, "a table changed of which it cannot be told whom it concerns"), dict(current)
     held = _persons_held(run.source)
@@ -90,13 +103,15 @@ def narrow(
 
 
 def _why_everybody(run: Run, contract: land.Contract) -> str:
-    if not run.parameters.get("is_drop"):
+    if not run.parameters.get("is_drop") and run.parameters.get("vocabulary_id") is None:
         return "the delivery is complete"
     base = load_run(run.parameters["base_run"])
     if run.parameters["vocabulary_folder"] is not None:
         return "a vocabulary was given"
     if run.parameters["rules"] != base.parameters.get("rules"):
-        return "SQL, maps or contract changed since the current release"
+        return "SQL or contract changed since the current release"
+    if not all(path.exists() for path in _needed_of(base)):
+        return "the files of the current release are not in the lake any more"
     if run.code_version != base.code_version:
         return "another version of the code made the current release"
     unkeyed = [m for m in models(run.source) if m.startswith("cdm.") and not _can_be_put_in_place(m)]
@@ -106,6 +121,29 @@ def _why_everybody(run: Run, contract: land.Contract) -> str:
 def _can_be_put_in_place(model: str) -> bool:
     table = tables()[model.removeprefix("cdm.")]
     return table.primary_key is not None or table.name in ("death", "cdm_source")
+
+
+def _needed_of(base: Run) -> list[Path]:
+    """What comparing codes needs of the run that made the current release."""
+    return [base.folder / "custom/source_to_concept_map.parquet", base.folder / "run/parameter.parquet"]
+
+
+def persons_with_other_codes(run: Run, base: Run, landed: Files) -> list[str] | None:
+    """Keys of persons with a code that means something else than in the base run; None for everybody.
+
+    The vocabulary and the source's maps decide over what codes mean. Where both are the same nothing is read.
+    """
+    vocabulary_id = run.parameters.get("vocabulary_id") or base.vocabulary_id
+    if vocabulary_id == base.vocabulary_id and run.parameters["maps"] == base.parameters.get("maps"):
+        return []
+    assert base.vocabulary_id is not None and vocabulary_id is not None
+    custom, parameter = _needed_of(base)
+    before = Meaning(vocabulary_folder(base.vocabulary_id), custom)
+    after = Meaning(vocabulary_folder(vocabulary_id), use_vocabulary(run, vocabulary_id))
+    with connection() as con:
+        if compare_codes(con, run.source, landed, parameter, before, after).named_concepts:
+            return None
+        return persons_of_changed_codes(con, run.source)
 
 
 def hanging_on_cutoff(source: str, before: date | None, after: date) -> list[str]:

@@ -30,6 +30,7 @@ from etl.pipeline.runs import (
     relations,
     remember_landing,
     unchanged_files,
+    use_vocabulary,
     write_parameters,
 )
 from etl.pipeline.scope import narrow
@@ -166,7 +167,7 @@ def _land(run: Run) -> Outcome:
     rejected = sum(sum(reasons.values()) for reasons in landed.rejected.values())
     missing = f"; not delivered: {', '.join(landed.missing_optional)}" if landed.missing_optional else ""
     received = sum(batch.received for batch in landed.batches)
-    told = f"; {concerned.reason}" if run.parameters.get("is_drop") else ""
+    told = f"; {concerned.reason}" if run.parameters.get("base_run") else ""
     return received, received - rejected, f"{rejected:,} rejected{missing}{told}"
 
 
@@ -197,25 +198,22 @@ def _is_as_published(run: Run, batch_ids: list[int], cutoff: date) -> bool:
     return (
         batch_ids == base.batch_ids
         and cutoff == base.cutoff_date
-        and run.parameters["rules"] == base.parameters.get("rules")
+        and all(run.parameters[name] == base.parameters.get(name) for name in ("rules", "maps"))
     )
 
 
 def _load_vocabulary(run: Run) -> Outcome:
     configured = settings()
     db, folder = engine(database(configured)), run.parameters["vocabulary_folder"]
+    vocabulary_id: int | None
     if folder is not None:
-        version = vocabulary.load_bundle(configured, db, Path(folder))
+        vocabulary_id = vocabulary.load_bundle(configured, db, Path(folder)).vocabulary_id
     else:
-        base = load_run(run.parameters["base_run"])
-        loaded = vocabulary.loaded_versions(configured, db)
-        version = next(known for known in loaded if known.vocabulary_id == base.vocabulary_id)
-    mapped = vocabulary.custom_maps(
-        configured.sources_dir / run.source / "map",
-        run.folder / "custom" / "source_to_concept_map.parquet",
-        version.path / "concept.parquet",
-    )
+        vocabulary_id = run.parameters.get("vocabulary_id") or load_run(run.parameters["base_run"]).vocabulary_id
+    loaded = vocabulary.loaded_versions(configured, db)
+    version = next(known for known in loaded if known.vocabulary_id == vocabulary_id)
     record(run.run_id, vocabulary_id=version.vocabulary_id)
+    mapped = count_rows([use_vocabulary(run, version.vocabulary_id)])
     rows = sum(version.counts.values())
     warned = f", {len(version.warnings)} warnings" if version.warnings else ""
     return rows, rows, f"version {version.version}, {mapped:,} custom maps{warned}"

@@ -19,12 +19,14 @@ from etl.engine import Digest, digest_sql_duckdb, digest_sql_postgres
 from etl.errors import CdmflowError
 from etl.log import get_logger
 from etl.postgres import Database
+from etl.publish.keys import point_keys, prove_keys
 from etl.publish.load import Report
 from etl.publish.record import Release, current_release, insert_release, release_of_run, write_release_files
 from etl.publish.retire import drop_old_releases, drop_unfinished, schemas_like
 from etl.publish.session import publishing, translated
-from etl.publish.switch import refuse_zombie
+from etl.publish.switch import PATIENCE_S, between_readers, refuse_zombie, repoint
 from etl.publish.transfer import DUCKDB_MEMORY, csv_stream, reading
+from etl.publish.vocabulary import complete_vocabulary
 
 log = get_logger(__name__)
 
@@ -41,6 +43,15 @@ class Delta:
     schema: str
     kept: str
     cdm_dir: Path
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """The vocabulary that the release is served with, its schema, and how long to wait for a gap between readers."""
+
+    vocabulary_id: int
+    schema: str
+    patience_s: float
 
 
 def key_of(table: Table) -> str | None:
@@ -75,13 +86,15 @@ def publish_delta(
     *,
     base_run: str,
     persons: Path,
+    patience_s: float = PATIENCE_S,
     report: Report,
 ) -> Release:
     """Put the rows of `<cdm_dir>/<table>.parquet` in place of all rows of these persons, as the next release.
 
     `persons` is a file of person_ids, one a line. Tables of people and places are compared as a whole. The candidate
-    was built on `base_run`'s release, which must be the current one. Publishing a run twice returns its release; a
-    killed publish leaves the last one. Errors: Locked, DatabaseUnavailable, CdmflowError.
+    was built on `base_run`'s release, which must be the current one. With another vocabulary than that release's, views
+    and keys change to it with the rows. Publishing a run twice returns its release; a killed publish leaves the last
+    one. Errors: Locked, DatabaseUnavailable, CdmflowError.
     """
     with publishing(database, run_id) as connection:
         report("locked")
@@ -90,13 +103,17 @@ def publish_delta(
             if release is None:
                 drop_unfinished(connection)
                 base = current_release(connection)
-                if base is None or base.run_id != base_run or base.vocabulary_id != vocabulary_id:
+                if base is None or base.run_id != base_run:
                     raise CdmflowError(
                         f"Run {run_id} was built on run {base_run}, whose release is not the current one any more.",
                         state=STATE,
                         todo="Run again: it will start from the current release.",
                     )
-                release = _publish(connection, run_id, cdm_dir, base, verdict, persons, report)
+                parquet_dir = settings.vocabulary_dir / str(vocabulary_id)
+                words = complete_vocabulary(settings, database, connection, vocabulary_id, parquet_dir, report)
+                point_keys(connection, base.schema_name, words, patience_s=patience_s, report=report)
+                adopted = Adopted(vocabulary_id, words, patience_s)
+                release = _publish(connection, run_id, cdm_dir, base, adopted, verdict, persons, report)
                 report("switched")
         with translated("Tidying up", state=f"Release {release.release_id} is published.", todo="Publish it again."):
             drop_old_releases(connection, settings.kept_releases)
@@ -109,6 +126,7 @@ def _publish(
     run_id: str,
     cdm_dir: Path,
     base: Release,
+    adopted: Adopted,
     verdict: Mapping[str, object],
     persons: Path,
     report: Report,
@@ -123,17 +141,35 @@ def _publish(
         report("loaded")
         records = _records(cursor, delta, base)
         _prove(cursor, delta)
+        prove_keys(cursor, delta.schema)
         report("proven")
+        if adopted.vocabulary_id != base.vocabulary_id:
+            _repoint(cursor, delta, adopted, report)
         cursor.execute(f"COMMENT ON SCHEMA {quoted(delta.kept)} IS 'applied'")  # see chain.py
         return insert_release(
             cursor,
             release_id=number,
             run_id=run_id,
-            vocabulary_id=base.vocabulary_id,
+            vocabulary_id=adopted.vocabulary_id,
             schema=base.schema_name,
             tables=records,
             verdict=verdict,
         )
+
+
+def _repoint(cursor: Any, delta: Delta, adopted: Adopted, report: Report) -> None:
+    """Point the views at the other vocabulary, in the delta's transaction; without a gap all of it is taken back."""
+
+    def attempt() -> None:
+        cursor.execute("SAVEPOINT repointing")
+        try:
+            repoint(cursor, delta.schema, adopted.schema)
+        except Exception:
+            cursor.execute("ROLLBACK TO SAVEPOINT repointing")
+            raise
+
+    otherwise = "the rows are not in place either"
+    between_readers(attempt, otherwise, patience_s=adopted.patience_s, report=report)
 
 
 def _next_number(cursor: Any) -> int:

@@ -8,11 +8,12 @@ from etl.errors import UsageError
 from etl.postgres import Database
 from etl.publish.chain import APPLIED, UNDONE, kept_as, steps_to
 from etl.publish.delta import put_in_place
+from etl.publish.keys import point_keys, prove_keys
 from etl.publish.record import Release, current_release, release_by_id
 from etl.publish.retire import schemas_like
 from etl.publish.session import publishing, translated
 from etl.publish.switch import PATIENCE_S, between_readers, repoint
-from etl.publish.vocabulary import vocabulary_schema
+from etl.publish.vocabulary import silent, vocabulary_schema
 
 STATE = "The current release stays published."
 
@@ -30,11 +31,13 @@ def rollback(settings: Settings, database: Database, to: int | None, *, patience
             raise UsageError("Nothing is published yet.", todo="./cdmflow run makes the first release.")
         target = _target(connection, current, to)
         undo, redo = steps_to(connection, target)
+        words = vocabulary_schema(target.vocabulary_id)
+        point_keys(connection, target.schema_name, words, patience_s=patience_s, report=silent)
         between_readers(
             lambda: _serve(connection, current, target, undo, redo),
             f"release {current.release_id} is still served",
             patience_s=patience_s,
-            report=lambda _: None,
+            report=silent,
         )
     return target
 
@@ -66,6 +69,7 @@ def _serve(connection: Any, current: Release, target: Release, undo: list[int], 
         for number in redo:
             put_in_place(cursor, target.schema_name, kept_as(number), came="new", went="old")
             cursor.execute(f"COMMENT ON SCHEMA {quoted(kept_as(number))} IS %s", (APPLIED,))
+        prove_keys(cursor, target.schema_name)
         if (target.schema_name, target.vocabulary_id) != (current.schema_name, current.vocabulary_id):
             repoint(cursor, target.schema_name, vocabulary_schema(target.vocabulary_id))
         cursor.execute(
