@@ -46,12 +46,11 @@ def params() -> dict[str, Param]:
             title="Vocabulary folder",
             description="An Athena bundle (CONCEPT.csv …); loaded before, it costs nothing. Empty: a drop's own.",
         ),
-        "scope": Param(
-            "all",
-            type="string",
-            enum=["all"],
-            title="Scope",
-            description="`all` rebuilds every person and publishes a new release.",
+        "vocabulary_version": Param(
+            None,
+            type=["null", "string"],
+            title="Vocabulary version to adopt",
+            description="Number or name of a loaded version. Given, no file is read: what it changes is made again.",
         ),
         "business_date": Param(
             None,

@@ -24,6 +24,13 @@ def open_run(source: str) -> dict[str, str | None]:
 
     context = get_current_context()
     chosen = resolve(source, context["run_id"], context["params"], partition_key(context))
+    version = context["params"]["vocabulary_version"]
+    if version:
+        from etl.pipeline import refresh
+
+        known = calling(lambda: refresh.find_version(version, source))
+        only = {"input_folder": None, "vocabulary_folder": None, "is_drop": False}
+        chosen |= only | {"vocabulary_id": known.vocabulary_id}
     return {"run_id": calling(lambda: runs.open_run(**chosen)), "business_date": chosen["business_date"]}
 
 
@@ -56,6 +63,26 @@ def close_run(source: str) -> dict[str, str | bool]:
     return {"run_id": run_id, "failed": failed}
 
 
+@task
+def load_vocabulary() -> dict[str, int]:
+    """Load the bundle as a version that no release uses yet."""
+    from pathlib import Path
+
+    from etl.pipeline import refresh
+
+    folder = Path(get_current_context()["params"]["vocabulary_folder"])
+    return {"vocabulary_id": calling(lambda: refresh.load_version(folder)).vocabulary_id}
+
+
+@task
+def preview_vocabulary(source: str, loaded: dict[str, int]) -> dict[str, int | str]:
+    """What adopting the version would change, in counts, as text for the person who decides."""
+    from etl.pipeline import refresh
+
+    found = calling(lambda: refresh.preview(str(loaded["vocabulary_id"]), source))
+    return {"vocabulary_id": found.after.vocabulary_id, "version": found.after.version, "text": refresh.told(found)}
+
+
 def pipeline_run_id(source: str, dag_run_id: str) -> str:
     """`synthea.scheduled__2026-11-22T02:00:00+00:00`: the same in every task and in every try of this run."""
     return f"{source}.{dag_run_id}"
@@ -86,7 +113,6 @@ def resolve(source: str, dag_run_id: str, params: Mapping[str, Any], key: str | 
         "input_folder": params["input_folder"],
         "vocabulary_folder": params["vocabulary_folder"] or None,
         "is_drop": bool(params["is_drop"]),
-        "scope": params["scope"],
         "business_date": None if given is None else str(given),
         "run_id": pipeline_run_id(source, dag_run_id),
     }

@@ -104,6 +104,18 @@ def hospital() -> Iterator[Hospital]:
         remove_home(home)
 
 
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hospital]:
+    """A home for one test whose nights are of some persons: of three, one would be more than the share for that."""
+    monkeypatch.setattr("etl.pipeline.scope.LARGEST_SHARE", 1.0)
+    home = make_home()
+    try:
+        with hospital_in(home) as running:
+            yield running
+    finally:
+        remove_home(home)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="properties and faults in their full size")
 

@@ -1,7 +1,8 @@
 """A hospital of three patients in Synthea's layout, small enough to be read, for whole runs."""
 
 import csv
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from etl.demo import demo_vocabulary_folder
 from etl.land import load_contract
 from etl.pipeline.account import TableAccount, table_accounts
 from etl.pipeline.execute import run_steps
+from etl.pipeline.refresh import load_version
 from etl.pipeline.runs import Run, close_run, database, engine, load_run, open_run, record
 from etl.pipeline.tasks import run_step
 from etl.publish.session import open_session
@@ -82,6 +84,29 @@ def write_tables(folder: Path, tables: dict[str, Rows]) -> Path:
     return folder
 
 
+def write_vocabulary(
+    folder: Path, concepts: dict[str, dict[str, str]] | None = None, targets: dict[str, str] | None = None
+) -> Path:
+    """The demo's bundle as another version: concepts with other columns, another target of `Maps to` ('' for none)."""
+    shutil.copytree(demo_vocabulary_folder(), folder)
+    _edit(folder / "CONCEPT.csv", lambda row: row | (concepts or {}).get(row["concept_id"], {}))
+    _edit(folder / "CONCEPT_RELATIONSHIP.csv", lambda row: _leading_elsewhere(row, targets or {}))
+    return folder
+
+
+def _leading_elsewhere(row: dict[str, str], targets: dict[str, str]) -> dict[str, str] | None:
+    if row["relationship_id"] != "Maps to" or row["concept_id_1"] not in targets:
+        return row
+    target = targets[row["concept_id_1"]]
+    return row | {"concept_id_2": target} if target else None
+
+
+def _edit(file: Path, changed: Callable[[dict[str, str]], dict[str, str] | None]) -> None:
+    names, *lines = file.read_text(encoding="utf-8").splitlines()
+    rows = [changed(dict(zip(names.split("\t"), line.split("\t"), strict=True))) for line in lines]
+    file.write_text("\n".join([names, *("\t".join(row.values()) for row in rows if row)]) + "\n", encoding="utf-8")
+
+
 @dataclass(frozen=True)
 class Hospital:
     """A home with its own PostgreSQL, to run real pipelines in."""
@@ -110,6 +135,15 @@ class Hospital:
         run_step(run_id, "land")
         record(run_id, parameters=load_run(run_id).parameters | {"base_run": None})
         run_steps(run_id, resume=True)
+        return load_run(run_id)
+
+    def adopt(self, vocabulary: Path) -> Run:
+        """Load a bundle and adopt it."""
+        loaded = load_version(vocabulary)
+        run_id = open_run(
+            source="synthea", input_folder=None, vocabulary_folder=None, vocabulary_id=loaded.vocabulary_id
+        )
+        run_steps(run_id)
         return load_run(run_id)
 
     def drop(self, folder: Path) -> Run:

@@ -154,12 +154,12 @@ def print_preview(found: Any) -> None:
                 code.persons,
                 code.before,
                 code.after,
-                "yes" if code.changes_table else "",
+                code.rows_moving or "",
             )
             for code in shown
         ]
-        names = ("vocabulary", "code", "rows", "persons", "now", "then", "other table")
-        show.table(title, names, rows, numbers=[2, 3])
+        names = ("vocabulary", "code", "rows", "persons", "now", "then", "rows moving")
+        show.table(title, names, rows, numbers=[2, 3, 6])
     if found.ended:
         ended = [(each.concept_id, each.name, each.how, each.rows) for each in found.ended[:MOST_SHOWN]]
         show.table(f"Concepts that end ({len(found.ended):,})", ("concept", "name", "", "rows"), ended, numbers=[0, 3])

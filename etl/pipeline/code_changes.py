@@ -92,12 +92,12 @@ def persons_of_changed_codes(con: Any, source: str) -> list[str]:
 
 
 def code_columns(source: str) -> list[tuple[str, str, str]]:
-    """Every pair of columns with a code: source model, column of its vocabulary, column of the code."""
+    """Every pair of columns with a code of a source row: source model, column of its vocabulary, column of the code."""
     known = models(source)
     return [
         (model, f"{role}_vocabulary", f"{role}_code")
         for model, columns in source_models().items()
-        if f"source.{model}" in known
+        if f"source.{model}" in known and any(column.name == "source_row_id" for column in columns)
         for role in (
             column.name.removesuffix("_vocabulary") for column in columns if column.name.endswith("_vocabulary")
         )

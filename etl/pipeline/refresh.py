@@ -19,8 +19,9 @@ from etl.pipeline.runs import Run, current_run, database, engine, kept_state, lo
 Progress = Callable[[str], None]
 
 EVENT_CODE = ("src_event", "source_code")
+CODES_TOLD = 20
 CSV_HEADER = (
-    "source_vocabulary", "source_code", "rows", "persons", "concepts_before", "concepts_after", "changes_table",
+    "source_vocabulary", "source_code", "rows", "persons", "concepts_before", "concepts_after", "rows_moving",
 )  # fmt: skip
 
 
@@ -39,7 +40,10 @@ class Version:
 
 @dataclass(frozen=True)
 class CodeChange:
-    """A code that means something else: `before` and `after` are concepts with name and domain, `; ` between them."""
+    """A code that means something else: `before` and `after` are concepts with name and domain, `; ` between them.
+
+    `rows_moving`: events that go to another table; unmapped ones are in that of their origin.
+    """
 
     vocabulary: str
     code: str
@@ -47,7 +51,7 @@ class CodeChange:
     persons: int
     before: str
     after: str
-    changes_table: bool
+    rows_moving: int
 
 
 @dataclass(frozen=True)
@@ -164,12 +168,36 @@ def preview(name: str, source: str) -> Preview:
             codes=codes,
             persons=_one(con, "SELECT count(DISTINCT person_key) FROM meaning.changed_use")[0],
             rows=sum(code.rows for code in codes),
-            rows_moving=_rows_moving(con),
+            rows_moving=sum(code.rows_moving for code in codes),
             coverage_rows=_coverage(con, "coalesce(sum(use.rows), 0)"),
             coverage_codes=_coverage(con, "count(*)"),
             ended=_ended(con, folders),
             concerns_everybody=changed.named_concepts > 0,
         )
+
+
+def told(found: Preview) -> str:
+    """The preview in Markdown, for whoever approves it: counts, and the codes of the most rows."""
+    persons = "everybody" if found.concerns_everybody else f"{found.persons:,} persons"
+    rows, codes = found.coverage_rows, found.coverage_codes
+    lines = [
+        f"Vocabulary {found.before.vocabulary_id} ({found.before.version}) → "
+        f"{found.after.vocabulary_id} ({found.after.version}): {persons} would be made again.",
+        "",
+        f"- {len(found.codes):,} codes map differently, in {found.rows:,} rows",
+        f"- {found.rows_moving:,} rows change their table",
+        f"- rows mapped: {rows.before:,} → {rows.after:,} of {rows.total:,}",
+        f"- codes mapped: {codes.before:,} → {codes.after:,} of {codes.total:,}",
+        f"- {len(found.ended):,} concepts in use end",
+        "",
+    ]
+    if found.codes:
+        lines += ["| vocabulary | code | rows | now | then |", "| --- | --- | --- | --- | --- |"]
+        lines += [
+            f"| {code.vocabulary} | {code.code} | {code.rows:,} | {code.before} | {code.after} |"
+            for code in found.codes[:CODES_TOLD]
+        ]
+    return "\n".join(lines)
 
 
 def write_codes(found: Preview, output: Path) -> None:
@@ -178,7 +206,7 @@ def write_codes(found: Preview, output: Path) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(CSV_HEADER)
         writer.writerows(
-            (code.vocabulary, code.code, code.rows, code.persons, code.before, code.after, code.changes_table)
+            (code.vocabulary, code.code, code.rows, code.persons, code.before, code.after, code.rows_moving)
             for code in found.codes
         )
 
@@ -198,8 +226,9 @@ def _compare(con: Any, run: Run, folders: Sequence[Path]) -> Any:
 def _count_uses(con: Any, source: str) -> None:
     """`meaning.use`: rows by code; `meaning.changed_use`: one row per use of a changed code."""
     uses = " UNION ALL ".join(
-        f"SELECT '{model}' AS model, '{code}' AS column_name, {_person(model)} AS person_key, "
-        f"{vocabulary_column} AS source_vocabulary, {code} AS source_code FROM source.{model}"
+        f"SELECT {_person(model)} AS person_key, "
+        f"{vocabulary_column} AS source_vocabulary, {code} AS source_code, "
+        f"{'origin_table' if (model, code) == EVENT_CODE else 'NULL'} AS origin_table FROM source.{model}"
         for model, vocabulary_column, code in code_columns(source)
     )
     con.execute(
@@ -237,30 +266,20 @@ def _tell(con: Any, side: str, folder: Path) -> None:
     )
 
 
-CHANGED = (
-    "FROM meaning.changed_use JOIN meaning.told_before AS old USING (source_vocabulary, source_code) "
-    "JOIN meaning.told_after AS new USING (source_vocabulary, source_code)"
-)
-
-
 def _codes(con: Any) -> tuple[CodeChange, ...]:
     rows = con.execute(
-        "SELECT source_vocabulary, source_code, count(*), count(DISTINCT person_key), old.concepts, new.concepts, "
-        f"old.target_tables <> new.target_tables {CHANGED} GROUP BY ALL ORDER BY 3 DESC, 1, 2"
+        """
+        SELECT source_vocabulary, source_code, count(*), count(DISTINCT person_key), old.concepts, new.concepts,
+            count(*) FILTER (
+                WHERE replace(old.target_tables, '-', origin_table) <> replace(new.target_tables, '-', origin_table)
+            )
+        FROM meaning.changed_use
+        JOIN meaning.told_before AS old USING (source_vocabulary, source_code)
+        JOIN meaning.told_after AS new USING (source_vocabulary, source_code)
+        GROUP BY ALL ORDER BY 3 DESC, 1, 2
+        """
     ).fetchall()
     return tuple(CodeChange(*row) for row in rows)
-
-
-def _rows_moving(con: Any) -> int:
-    """Rows of events whose own code leads to another table; where it is unmapped, they stay in that of their origin."""
-    model, code = EVENT_CODE
-    return int(
-        _one(
-            con,
-            f"SELECT count(*) {CHANGED} WHERE model = '{model}' AND column_name = '{code}' "
-            "AND old.target_tables <> new.target_tables",
-        )[0]
-    )
 
 
 def _coverage(con: Any, counted: str) -> Coverage:

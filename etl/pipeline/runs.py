@@ -100,7 +100,6 @@ def open_run(
     vocabulary_folder: str | None,
     vocabulary_id: int | None = None,
     is_drop: bool = False,
-    scope: str = "all",
     business_date: str | None = None,
     run_id: str | None = None,
 ) -> str:
@@ -116,8 +115,6 @@ def open_run(
     for what, folder in (("input", input_folder), ("vocabulary", vocabulary_folder)):
         if folder is not None and not Path(folder).exists():
             raise UsageError(f"The {what} folder {folder} does not exist.", state="Nothing was loaded.")
-    if scope != "all":
-        raise UsageError(f"Scope {scope!r} cannot be run yet.", todo="The scope of a full load is `all`.")
     if business_date is not None:
         _date(business_date)
     run_id = run_id or new_run_id()
@@ -147,7 +144,7 @@ def open_run(
     values = {
         "run_id": run_id,
         "source": source,
-        "scope": scope,
+        "scope": "all",  # until landing has found out whom the run concerns
         "status": "running",
         "parameters": parameters,
         "code_version": code_version(),

@@ -27,7 +27,8 @@ seconds = time.monotonic() - started
 def describe(dag):
     return {
         "catchup": dag.catchup, "max_active_runs": dag.max_active_runs, "tags": sorted(dag.tags), "doc": dag.doc_md,
-        "timetable": [type(dag.timetable).__name__, dag.timetable.expression, str(dag.timetable.timezone)],
+        "timetable": [type(dag.timetable).__name__, *([dag.timetable.expression, str(dag.timetable.timezone)]
+                      if hasattr(dag.timetable, "expression") else [])],
         "params": {name: {"value": p.value, "help": p.description, "schema": p.schema}
                    for name, p in dag.params.items_unresolved()} if hasattr(dag.params, "items_unresolved") else
                   {name: {"value": p.value, "help": p.description, "schema": p.schema}
@@ -37,6 +38,8 @@ def describe(dag):
             "group": t.task_group.label if t.task_group and not t.task_group.is_root else None,
             "setup": t.is_setup, "teardown": t.is_teardown, "fails_dagrun": t.on_failure_fail_dagrun,
             "retries": t.retries, "doc": t.doc_md, "outlets": [asset.uri for asset in t.outlets],
+            "defaults": getattr(t, "defaults", None),
+            "timeout": t.response_timeout.total_seconds() if hasattr(t, "response_timeout") else None,
         } for t in dag.tasks},
     }
 print("RESULT" + json.dumps({"seconds": seconds, "errors": {str(k): str(v) for k, v in bag.import_errors.items()},
@@ -82,8 +85,21 @@ def test_every_dag_file_loads_without_an_error(bag: dict[str, Any]) -> None:
     assert bag["errors"] == {}
 
 
-def test_there_is_one_nightly_dag_per_source(bag: dict[str, Any]) -> None:
-    assert sorted(bag["dags"]) == [f"cdmflow_nightly_{source}" for source in sources()]
+def test_each_source_has_a_nightly_dag_and_one_for_its_vocabulary(bag: dict[str, Any]) -> None:
+    kinds = ("nightly", "vocabulary")
+    assert sorted(bag["dags"]) == sorted(f"cdmflow_{kind}_{source}" for kind in kinds for source in sources())
+
+
+def test_a_vocabulary_is_adopted_only_after_a_person_said_so(bag: dict[str, Any]) -> None:
+    tasks = bag["dags"][f"cdmflow_vocabulary_{SOURCE}"]["tasks"]
+    assert {name: task["upstream"] for name, task in tasks.items()} == {
+        "load_vocabulary": [],
+        "preview_vocabulary": ["load_vocabulary"],
+        "approve": ["preview_vocabulary"],
+        "adopt": ["approve"],
+    }
+    assert tasks["approve"]["defaults"] == ["Reject"]
+    assert tasks["approve"]["timeout"] == 7 * 24 * 3600
 
 
 def test_the_dags_are_read_in_a_few_seconds_at_most(bag: dict[str, Any]) -> None:
@@ -132,10 +148,9 @@ def test_the_schedule_is_an_explicit_cron_at_two_without_catchup(nightly: dict[s
 
 def test_the_trigger_form_has_types_defaults_and_help(nightly: dict[str, Any]) -> None:
     params = nightly["params"]
-    assert sorted(params) == ["business_date", "input_folder", "is_drop", "scope", "vocabulary_folder"]
+    assert sorted(params) == ["business_date", "input_folder", "is_drop", "vocabulary_folder", "vocabulary_version"]
     assert all(param["help"] and param["schema"]["type"] for param in params.values())
     assert params["input_folder"]["value"].endswith("demo/hospital")
-    assert params["scope"]["value"] == "all"
     assert params["business_date"]["value"] is None
 
 
@@ -161,7 +176,7 @@ PARAMS = {
     "input_folder": "/in",
     "is_drop": False,
     "vocabulary_folder": "/vocabulary",
-    "scope": "all",
+    "vocabulary_version": None,
     "business_date": None,
 }
 
@@ -172,7 +187,6 @@ def test_a_manual_run_without_a_logical_date_takes_its_cutoff_from_the_files(tas
         "input_folder": "/in",
         "vocabulary_folder": "/vocabulary",
         "is_drop": False,
-        "scope": "all",
         "business_date": None,
         "run_id": "synthea.manual__1",
     }

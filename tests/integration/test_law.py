@@ -1,12 +1,10 @@
 """The law through PostgreSQL: random nights, rollbacks and deliveries; each release is what a full rebuild gives."""
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from homes import make_home, remove_home
-from tiny_hospital import TABLES, Hospital, Rows, hospital_in, write_tables, write_tiny_hospital
+from tiny_hospital import TABLES, Hospital, Rows, write_tables, write_tiny_hospital
 
 from etl.pipeline.runs import Run, database, settings
 from etl.publish import rollback
@@ -15,18 +13,6 @@ pytestmark = [pytest.mark.property, pytest.mark.integration]
 
 CODES = ("44054006", "59621000", "LOCAL-404", "38341003")
 CLASSES = ("inpatient", "ambulatory", "emergency", "wellness")
-
-
-@pytest.fixture
-def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hospital]:
-    # a few of three patients are always more than the share from which on all are made again
-    monkeypatch.setattr("etl.pipeline.scope.LARGEST_SHARE", 1.0)
-    home = make_home()
-    try:
-        with hospital_in(home) as running:
-            yield running
-    finally:
-        remove_home(home)
 
 
 class Nights:

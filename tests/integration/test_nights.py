@@ -1,6 +1,6 @@
 """Nights after the first load: drops, corrections, deletions, late rows, rollbacks; the CDM equals a full rebuild."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,18 +45,6 @@ def rebuilt_elsewhere(first: Path, *drops: Path) -> dict[str, object]:
 @pytest.fixture
 def monday(tmp_path: Path) -> Path:
     return write_tiny_hospital(tmp_path / "monday")
-
-
-@pytest.fixture
-def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hospital]:
-    """Of three patients one would be more than the share from which on all are made again."""
-    monkeypatch.setattr("etl.pipeline.scope.LARGEST_SHARE", 1.0)
-    home = make_home()
-    try:
-        with hospital_in(home) as running:
-            yield running
-    finally:
-        remove_home(home)
 
 
 @pytest.mark.parametrize(("share", "scope"), [(1.0, "persons"), (0.2, "all")])
