@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, TaskGroup
 from nightly_tasks import close_run, open_run, run_step
 
-from etl.config import default_input, default_vocabulary
+from etl.config import default_input, default_vocabulary, source_url
 from etl.pipeline import sources, steps
 
 DOC = """
@@ -40,11 +40,17 @@ def params() -> dict[str, Param]:
             title="The source folder is a night's drop",
             description="It holds what changed since the current release; tables without a file stay as they are.",
         ),
+        "is_live": Param(
+            source_url() is not None,
+            type="boolean",
+            title="Read the source database",
+            description="Instead of a folder, the database of CDMFLOW_SOURCE_URL: at first all, then what changed.",
+        ),
         "vocabulary_folder": Param(
             str(default_vocabulary()),
             type=["null", "string"],
             title="Vocabulary folder",
-            description="An Athena bundle (CONCEPT.csv …); loaded before, it costs nothing. Empty: a drop's own.",
+            description="An Athena bundle (CONCEPT.csv …); loaded before, it costs nothing. Empty: the release's own.",
         ),
         "vocabulary_version": Param(
             None,

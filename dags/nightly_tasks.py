@@ -29,7 +29,7 @@ def open_run(source: str) -> dict[str, str | None]:
         from etl.pipeline import refresh
 
         known = calling(lambda: refresh.find_version(version, source))
-        only = {"input_folder": None, "vocabulary_folder": None, "is_drop": False}
+        only = {"input_folder": None, "vocabulary_folder": None, "is_drop": False, "is_live": False}
         chosen |= only | {"vocabulary_id": known.vocabulary_id}
     return {"run_id": calling(lambda: runs.open_run(**chosen)), "business_date": chosen["business_date"]}
 
@@ -110,9 +110,10 @@ def resolve(source: str, dag_run_id: str, params: Mapping[str, Any], key: str | 
             ) from None
     return {
         "source": source,
-        "input_folder": params["input_folder"],
+        "input_folder": None if params["is_live"] else params["input_folder"],
         "vocabulary_folder": params["vocabulary_folder"] or None,
         "is_drop": bool(params["is_drop"]),
+        "is_live": bool(params["is_live"]),
         "business_date": None if given is None else str(given),
         "run_id": pipeline_run_id(source, dag_run_id),
     }

@@ -111,6 +111,11 @@ def default_input() -> Path:
     return Path(os.environ.get("CDMFLOW_INPUT") or settings().demo_dir / "hospital")
 
 
+def source_url() -> str | None:
+    """The source database that `--extract` reads: CDMFLOW_SOURCE_URL, as SQLAlchemy writes URLs. Holds a password."""
+    return os.environ.get("CDMFLOW_SOURCE_URL") or None
+
+
 def default_vocabulary() -> Path:
     """The vocabulary bundle unless a run says otherwise: CDMFLOW_VOCABULARY, or the demo's."""
     return Path(os.environ.get("CDMFLOW_VOCABULARY") or settings().demo_dir / "vocabulary")

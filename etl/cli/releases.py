@@ -13,9 +13,9 @@ def diff(
 ) -> None:
     """Show which rows release B added, changed and removed against release A, and why.
 
-    Causes: new data, correction and deletion are those of the row's own source row; mapping and rule say that the
-    vocabulary or the SQL differ; a row that follows is of a person another of whose rows changed, or hangs on the
-    cut-off.
+    Causes: new data, correction and deletion are those of the row's own source row; merge is of persons merged or
+    taken apart; mapping and rule say that vocabulary, maps or SQL differ; a row that follows is of a person another of
+    whose rows changed, or hangs on the cut-off.
     """
     from etl.cli.progress import waiting
     from etl.config import settings

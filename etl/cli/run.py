@@ -15,6 +15,9 @@ def run(
         Path | None,
         typer.Option(help="Folder with what changed since the current release, instead of --input; others stay."),
     ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Read the source database of CDMFLOW_SOURCE_URL instead of files.")
+    ] = False,
     vocabulary: Annotated[
         Path | None,
         typer.Option(
@@ -39,20 +42,28 @@ def run(
     --drop takes a night's files on top of the current release: a table without a file stays as it is there, one with a
     file is replaced or added to as the source's tables.yml says. The same drop twice changes nothing.
 
+    --live reads every table of the contract in one read-only snapshot of the database: everything at first, then what
+    changed since the current release, and only the persons concerned are made again.
+
     --resume does not do again what the run had finished, and judges again what the gate refused.
     """
     if resume:
-        if input or drop or vocabulary or date:
+        if input or drop or live or vocabulary or date:
             raise typer.BadParameter("a run keeps its input, vocabulary and date.", param_hint="'--resume'")
         run_id = resume_run(workers)
     else:
-        if input and drop:
-            raise typer.BadParameter("cannot be given with --input.", param_hint="'--drop'")
-        needed = {"--input": input or drop, "--vocabulary": vocabulary or drop}
+        if sum(map(bool, (input, drop, live))) > 1:
+            raise typer.BadParameter(
+                "are different sources of rows: give one.", param_hint="'--input', '--drop', '--live'"
+            )
+        needed = {"--input": input or drop or live or None, "--vocabulary": vocabulary or drop or live or None}
         for name, given in needed.items():
             if given is None:
-                raise typer.BadParameter("is missing (only --drop and --resume go without).", param_hint=f"'{name}'")
-        run_id = start_run(source, input or drop, vocabulary, date, workers, is_drop=drop is not None)
+                raise typer.BadParameter(
+                    "is missing (only --drop, --live and --resume go without).", param_hint=f"'{name}'"
+                )
+        chosen = {"is_drop": drop is not None, "is_live": live}
+        run_id = start_run(source, input or drop, vocabulary, date, workers, **chosen)
     from etl.cli.summary import print_summary
 
     print_summary(run_id)
@@ -85,6 +96,7 @@ def start_run(
     workers: int | None,
     *,
     is_drop: bool = False,
+    is_live: bool = False,
     vocabulary_id: int | None = None,
 ) -> str:
     """Open a run and take it through all its steps with live progress; its id. Without a folder: a rebuild."""
@@ -102,6 +114,7 @@ def start_run(
         vocabulary_folder=str(vocabulary) if vocabulary else None,
         vocabulary_id=vocabulary_id,
         is_drop=is_drop,
+        is_live=is_live,
         business_date=date,
     )
     out.print(f"Run [bold]{run_id}[/bold] of source {source}", highlight=False)

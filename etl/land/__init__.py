@@ -5,19 +5,23 @@ from etl.errors import UsageError
 from etl.land.batches import LandedBatch, batch_path, land_batch
 from etl.land.contract import NAME, Contract, SourceColumn, SourceTable, read_contract
 from etl.land.current import batches_by_table, business_date, current_tables, kept_batches, landed_columns
+from etl.land.database import Extracted, as_extracted, extract_database
 from etl.land.folder import LandingPlan, LandingResult, land_folder, plan_folder
 
 __all__ = [
     "Contract",
+    "Extracted",
     "LandedBatch",
     "LandingPlan",
     "LandingResult",
     "SourceColumn",
     "SourceTable",
+    "as_extracted",
     "batch_path",
     "batches_by_table",
     "business_date",
     "current_tables",
+    "extract_database",
     "kept_batches",
     "land_batch",
     "land_folder",

@@ -24,7 +24,8 @@ def write_affected_persons(
 
     They are the persons of rows that came, went or differ (a visit that moves concerns both its persons), of rows that
     refer to such a row of a table without persons, and of rows that refer to another affected person's row or are
-    referred to by one. Rows of the tables `in_place` concern their referrers only when they come or go. `others` are
+    referred to by one; and whoever was merged with an affected person, before or after. Rows of the tables
+    `in_place` concern their referrers only when they come or go. `others` are
     persons that are affected for another reason. `arrived` are the batches that made the difference: of a table that is
     appended to, only their keys are looked at. None: some change cannot be told by person, so everybody is.
     """
@@ -41,10 +42,13 @@ def write_affected_persons(
                 _arriving_rows(con, table, before[name], after[name], arrived[name])
             if con.execute("SELECT count(*) FROM differing").fetchone() == (0,):
                 continue
+            if table.merges:
+                _add_merged(con, table.merges, before[name], after[name])
+                continue
             if table.person is None and len(table.key) != 1:
                 return None
             _add_changed(con, table, before[name], after[name], name in in_place)
-        _follow(con, contract, after, in_place)
+        _follow(con, contract, before, after, in_place)
         return write_parquet(con, "SELECT person_key FROM affected", output)
 
 
@@ -61,6 +65,16 @@ def _add_changed(con: Any, table: SourceTable, before: Sequence[Path], after: Se
         con.execute(f"INSERT OR IGNORE INTO affected {found}")
     else:
         con.execute(f"INSERT OR IGNORE INTO touched SELECT '{table.name}', found FROM ({found})")
+
+
+def _add_merged(con: Any, merges: tuple[str, str], before: Sequence[Path], after: Sequence[Path]) -> None:
+    """The persons of a merge that came, went or differs: both keys, as they were and as they are."""
+    for column in merges:
+        for files in (before, after):
+            con.execute(
+                f"INSERT OR IGNORE INTO affected SELECT DISTINCT CAST({quoted(column)} AS VARCHAR) FROM "
+                f"{relation(files)} JOIN differing ON {ROW_ID} = row_id WHERE {quoted(column)} IS NOT NULL"
+            )
 
 
 def _differing_rows(con: Any, before: Sequence[Path], after: Sequence[Path]) -> None:
@@ -90,8 +104,14 @@ def _arriving_rows(
     con.execute(f"CREATE OR REPLACE TEMP TABLE differing AS {rows}")
 
 
-def _follow(con: Any, contract: Contract, after: Files, in_place: Collection[str]) -> None:
-    """Follow the references until nobody new is found; with the few that contracts have, once or twice."""
+def _follow(con: Any, contract: Contract, before: Files, after: Files, in_place: Collection[str]) -> None:
+    """Follow references and merges until nobody new is found; with the few that contracts have, once or twice."""
+    con.execute("CREATE TABLE merge (one VARCHAR, other VARCHAR)")
+    for table in contract.tables.values():
+        if table.merges:
+            old, new = (f"CAST({quoted(column)} AS VARCHAR)" for column in table.merges)
+            rows = " UNION ALL ".join(f"SELECT * FROM {relation(files[table.name])}" for files in (before, after))
+            con.execute(f"INSERT INTO merge SELECT {old}, {new} FROM ({rows}) UNION SELECT {new}, {old} FROM ({rows})")
     references = [
         (table, column.lower, contract.tables[column.references])
         for table in contract.tables.values()
@@ -100,6 +120,10 @@ def _follow(con: Any, contract: Contract, after: Files, in_place: Collection[str
     ]
     while True:
         known = _counted(con)
+        con.execute(
+            "INSERT OR IGNORE INTO affected SELECT DISTINCT merge.other FROM merge "
+            "JOIN affected ON merge.one = affected.person_key WHERE merge.other IS NOT NULL"
+        )
         for table, column, target in references:
             rows = relation(after[table.name])
             if target.person is None:

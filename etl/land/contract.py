@@ -29,7 +29,20 @@ SAME_DAY_OUTPATIENT = ("separate", "merge")
 
 TOP_KEYS = {"source", "encoding", "time_zone", "reject_limit", "business_dates", "conventions", "tables"}
 CONVENTION_KEYS = {"observation_period", "same_day_outpatient"}
-TABLE_KEYS = {"file", "required", "key", "person", "change", "encoding", "business_date", "pii", "columns"}
+RELATION = re.compile(r"[A-Za-z_][A-Za-z0-9_$#]*(\.[A-Za-z_][A-Za-z0-9_$#]*)?")
+TABLE_KEYS = {
+    "relation",
+    "file",
+    "required",
+    "key",
+    "person",
+    "merges",
+    "change",
+    "encoding",
+    "business_date",
+    "pii",
+    "columns",
+}
 COLUMN_KEYS = {"type", "required", "optional", "aliases", "references"}
 
 
@@ -61,7 +74,9 @@ class SourceTable:
     """A table of a source. `key` is empty for "whole row"; key, person and business date are lower-case names.
 
     `change` is one of CHANGE_MODES; `watermark` is the column that says which version of a key is the newest, where
-    the mode is that. `time_zone` is the site's, which zoned times are converted to; None also where no column is a
+    the mode is that. `merges` are the columns with a merged person's old key and the surviving one. `time_zone` is the
+    `relation` is the table or view in a source database, with its schema, where that has another name. `time_zone` is
+    the site's, which zoned times are converted to; None also where no column is a
     timestamp.
     """
 
@@ -77,6 +92,8 @@ class SourceTable:
     columns: tuple[SourceColumn, ...]
     time_zone: str | None = None
     watermark: str | None = None
+    merges: tuple[str, str] | None = None
+    relation: str | None = None
 
     @property
     def contract_hash(self) -> str:
@@ -243,7 +260,25 @@ class _Reader:
             columns=columns,
             time_zone=time_zone if any(column.type == "timestamp" for column in columns) else None,
             watermark=watermark,
+            relation=self.relation(name, given.get("relation")),
+            merges=self.merges(name, given.get("merges"), known),
         )
+
+    def relation(self, table: str, value: object) -> str | None:
+        if value is not None and not RELATION.fullmatch(str(value)):
+            raise self.wrong(
+                f"{table}.relation must be the name of a table or view, with its schema before a dot or not."
+            )
+        return None if value is None else str(value)
+
+    def merges(self, table: str, value: object, known: Mapping[str, SourceColumn]) -> tuple[str, str] | None:
+        """The columns of the old and the surviving key, in this order."""
+        if value is None:
+            return None
+        names = [self.one_of(f"{table}.merges", name, known) for name in self.names(value, f"{table}.merges")]
+        if len(names) != 2 or names[0] is None or names[1] is None:
+            raise self.wrong(f"{table}.merges must be two columns: the old key, the surviving key.")
+        return names[0], names[1]
 
     def change(
         self, table: str, value: object, known: Mapping[str, SourceColumn], key: tuple[str, ...]

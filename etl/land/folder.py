@@ -83,7 +83,9 @@ def plan_folder(contract: Contract, folder: Path, *, is_drop: bool = False) -> L
         raise faults[0]
     if faults:
         raise ContractError("\n".join(fault.what for fault in faults), state=faults[0].state, todo=faults[0].todo)
-    missing = () if is_drop else tuple(t.file + ".csv" for name, t in contract.tables.items() if name not in files)
+    # most sources have no list of merged patients, so its absence tells nothing
+    optional = {name: table for name, table in contract.tables.items() if not table.merges}
+    missing = () if is_drop else tuple(t.file + ".csv" for name, t in optional.items() if name not in files)
     return LandingPlan(files=files, headers=headers, missing_optional=missing)
 
 

@@ -24,6 +24,7 @@ def clean() -> dict[str, int]:
         _refuse_while_running(configured)
         removed = {"schemas": publish.drop_leftovers(found)}
         removed["half-written files"] = _remove_files(_half_written(configured))
+        removed["extracted files"] = _remove_files(list((configured.lake / "extract").glob("*")))
         removed["spilled files"] = _remove_files(list((configured.lake / "spill").glob("*")))
         removed["files of no batch"] = _remove_files(_without_batch(configured))
         removed["folders of no run"] = _remove_folders(_without_run(configured))

@@ -1,20 +1,25 @@
 """What a release changed, and why: each different row leads to its source row, which is new, corrected or deleted."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from etl import land, publish
+import sqlalchemy
+
+from etl import land, publish, state
+from etl.cdm import quoted
 from etl.config import settings
 from etl.engine import connection, quote_path, relation
 from etl.errors import UsageError
 from etl.pipeline.lineage import decodable_tables
 from etl.pipeline.models import source_parts
-from etl.pipeline.runs import Run, database, load_run, state_files
+from etl.pipeline.runs import Run, database, engine, load_run, state_files
+
+Files = Mapping[str, Sequence[Path]]
 
 NEW, CORRECTED, DELETED = "new data", "correction", "deletion"
-MAPPING, RULE, FOLLOWS = "mapping", "rule", "follows"
+MERGE, MAPPING, RULE, FOLLOWS = "merge", "mapping", "rule", "follows"
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,8 @@ def diff(older: int, newer: int) -> ReleaseDiff:
     """Compare two kept releases of one source.
 
     A row's cause is what happened to its source row: `new data` and `deletion` where only one of the states has it,
-    `correction` where its values differ. If the source row is the same in both, the cause is `mapping` when the
+    `correction` where its values differ. If the source row is the same in both, the cause is `merge` for persons who
+    were merged or whose merge was taken back, `mapping` when the
     vocabularies differ, `rule` when SQL, maps or contract do, else `follows`: another row of the person changed, or the
     cut-off moved. Rows derived from several (eras, periods) have the last three causes only, in that order.
     UsageError: no such release, its tables are gone, or the releases are of different sources.
@@ -54,7 +60,9 @@ def diff(older: int, newer: int) -> ReleaseDiff:
         before, after = (load_run(release.run_id) for release in pair)
         if before.source != after.source:
             raise UsageError(f"Releases {older} and {newer} are of different sources.", state="Nothing was changed.")
-        return _summed(older, newer, rows, _causes(before, after, Path(folder)), _otherwise(before, after))
+        old, new = (state_files(run, Path(folder) / run.run_id) for run in (before, after))
+        merged = _merged_persons(after.source, old, new)
+        return _summed(older, newer, rows, _causes(after.source, old, new), merged, _otherwise(before, after))
 
 
 def _beside(folder: Path) -> Path:
@@ -69,10 +77,24 @@ def _otherwise(before: Run, after: Run) -> str:
     return RULE if before.parameters.get("rules") != after.parameters.get("rules") else FOLLOWS
 
 
-def _causes(before: Run, after: Run, folder: Path) -> str:
-    """A SELECT of table, source_row_id and cause of every source row that differs between the two runs' states."""
-    contract = land.load_contract(settings(), after.source)
-    old, new = state_files(before, folder / "before"), state_files(after, folder / "after")
+def _merged_persons(source: str, old: Files, new: Files) -> list[int]:
+    """The numbers of the persons of merges that only one of the states has."""
+    keys: set[str] = set()
+    with connection(threads=1) as con:
+        for name, table in land.load_contract(settings(), source).tables.items():
+            if table.merges and old[name] != new[name]:
+                both = [f"SELECT {', '.join(map(quoted, table.merges))} FROM {relation(of[name])}" for of in (old, new)]
+                differing = f"({both[0]} EXCEPT {both[1]}) UNION ({both[1]} EXCEPT {both[0]})"
+                keys.update(str(key) for row in con.execute(differing).fetchall() for key in row)
+    person = state.person.c
+    wanted = sqlalchemy.select(person.person_id).where(person.source == source, person.person_key.in_(keys))
+    with engine(database(settings())).connect() as db:
+        return list(db.execute(wanted).scalars())
+
+
+def _causes(source: str, old: Files, new: Files) -> str:
+    """A SELECT of table, source_row_id and cause of every source row that differs between the two states."""
+    contract = land.load_contract(settings(), source)
     selects = [
         f"""SELECT '{name}' AS source_table, coalesce(b.source_row_id, a.source_row_id) AS source_row_id,
             CASE WHEN a.source_row_id IS NULL THEN '{NEW}' WHEN b.source_row_id IS NULL THEN '{DELETED}'
@@ -86,7 +108,7 @@ def _causes(before: Run, after: Run, folder: Path) -> str:
     return " UNION ALL ".join(selects) or nothing
 
 
-def _summed(older: int, newer: int, rows: Path, causes: str, otherwise: str) -> ReleaseDiff:
+def _summed(older: int, newer: int, rows: Path, causes: str, merged: list[int], otherwise: str) -> ReleaseDiff:
     with connection() as con:
         columns = ", ".join(f"'{name}': '{kind}'" for name, kind in publish.DIFFERENCE_COLUMNS.items())
         con.execute(
@@ -98,7 +120,11 @@ def _summed(older: int, newer: int, rows: Path, causes: str, otherwise: str) -> 
         listed = ", ".join(f"'{name}'" for name in decodable_tables())
         found = con.execute(
             f"""
-            SELECT difference.table_name, difference.kind, coalesce(source_cause.cause, '{otherwise}') AS cause,
+            SELECT difference.table_name, difference.kind,
+                coalesce(
+                    source_cause.cause,
+                    CASE WHEN list_contains(?, difference.person_id) THEN '{MERGE}' ELSE '{otherwise}' END
+                ) AS cause,
                 count(*) AS rows, count(DISTINCT difference.person_id) AS persons
             FROM difference
             LEFT JOIN part
@@ -107,7 +133,8 @@ def _summed(older: int, newer: int, rows: Path, causes: str, otherwise: str) -> 
                 ON part.source_table = source_cause.source_table
                 AND difference.row_id // 100000 = source_cause.source_row_id
             GROUP BY ALL ORDER BY ALL
-            """
+            """,
+            [merged],
         ).fetchall()
         persons = con.execute("SELECT count(DISTINCT person_id) FROM difference").fetchone()
     return ReleaseDiff(older, newer, tuple(Difference(*row) for row in found), int(persons[0]) if persons else 0)

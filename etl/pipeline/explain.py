@@ -1,5 +1,6 @@
 """One person's timeline: every source row of theirs beside the CDM rows made of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -61,7 +62,7 @@ def explain_person(
                 todo="Take a person_id from cdm.person; persons without a year of birth are excluded.",
             )
         span = (first or date.min, last or date.max)
-        source = _source(lake, known[0]["person_key"], span)
+        source = _source(lake, [row["person_key"] for row in known], span)
         cdm = _cdm(lake, person_id, span)
         lines = _beside(lake, source, cdm, person_id)
         shown = sorted(lines, key=lambda one: (one[0].day or date.max, one[0].source_table, one[1], one[0].cdm_id or 0))
@@ -77,13 +78,13 @@ def _key_in_current(person_id: int, run_id: str | None) -> str | None:
         return None if lake.run.scope == "all" else key_of_person(lake.run.source, person_id)
 
 
-def _source(lake: Lake, key: str, span: tuple[date, date]) -> list[Source]:
+def _source(lake: Lake, keys: Sequence[str], span: tuple[date, date]) -> list[Source]:
     found: list[Source] = []
     for model, (day, vocabulary, code) in TIMED.items():
         rows = lake.rows(
             f"source.{model}",
-            f"person_key = ? AND (CAST({day} AS DATE) BETWEEN ? AND ? OR {day} IS NULL)",
-            [key, *span],
+            f"list_contains(?, person_key) AND (CAST({day} AS DATE) BETWEEN ? AND ? OR {day} IS NULL)",
+            [list(keys), *span],
             f"CAST({day} AS DATE) AS day, source_part_no, source_row_id, {vocabulary} AS vocabulary, {code} AS code",
         )
         found += [

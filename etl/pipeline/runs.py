@@ -100,14 +100,16 @@ def open_run(
     vocabulary_folder: str | None,
     vocabulary_id: int | None = None,
     is_drop: bool = False,
+    is_live: bool = False,
     business_date: str | None = None,
     run_id: str | None = None,
 ) -> str:
     """Record a run and return its id; opening the same id again continues it.
 
-    A drop is what changed since the source's current release: tables that it lacks stay as they are there. Without an
-    input folder everything is made again from the batches of that release; with `vocabulary_id`, a version that is
-    loaded, only what it changes. All take that release's vocabulary unless another is given, and refuse where nothing
+    `is_live` reads the source database instead of a folder: everything at first, then what changed since the current
+    release. A drop is what changed since then: tables that it lacks stay as they are there. Without an input folder
+    everything is made again from the batches of that release; with `vocabulary_id`, a loaded version, only what it
+    changes. All take that release's vocabulary unless another is given, and refuse where nothing
     was published yet.
     """
     if source not in sources():
@@ -121,7 +123,8 @@ def open_run(
     if not RUN_ID.match(run_id):
         raise UsageError(f"{run_id!r} is no run id: letters, digits and . _ : + - only.")
     base_run = current_run(source) if is_drop or input_folder is None else None
-    if base_run is None and (is_drop or input_folder is None):
+    is_drop = is_drop or (is_live and base_run is not None)
+    if base_run is None and not is_live and (is_drop or input_folder is None):
         raise UsageError(
             f"Source {source} has no release that this could start from.",
             state="Nothing was loaded.",
@@ -136,6 +139,7 @@ def open_run(
         "vocabulary_folder": _whole_path(vocabulary_folder),
         "vocabulary_id": vocabulary_id,
         "is_drop": is_drop,
+        "is_live": is_live,
         "base_run": base_run,
         "business_date": business_date,
         "rules": rules_digest(source),
@@ -371,6 +375,18 @@ def use_vocabulary(run: Run, vocabulary_id: int) -> Path:
     maps, concepts = settings().sources_dir / run.source / "map", vocabulary_folder(vocabulary_id) / "concept.parquet"
     vocabulary.custom_maps(maps, output, concepts)
     return output
+
+
+def chosen_vocabulary(run: Run) -> vocabulary.VocabularyVersion:
+    """The version that the run is made with: that of its bundle, loaded if need be; one it adopts; its base's."""
+    configured = settings()
+    db = engine(database(configured))
+    bundle = run.parameters["vocabulary_folder"]
+    if bundle is not None:
+        return vocabulary.load_bundle(configured, db, Path(bundle))
+    chosen = run.parameters.get("vocabulary_id") or load_run(run.parameters["base_run"]).vocabulary_id
+    loaded = vocabulary.loaded_versions(configured, db)
+    return next(version for version in loaded if version.vocabulary_id == chosen)
 
 
 def vocabulary_folder(vocabulary_id: int) -> Path:

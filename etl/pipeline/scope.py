@@ -21,6 +21,7 @@ from etl.pipeline.code_changes import Meaning, compare_codes, persons_of_changed
 from etl.pipeline.models import models
 from etl.pipeline.runs import (
     Run,
+    chosen_vocabulary,
     database,
     engine,
     kept_state,
@@ -31,7 +32,7 @@ from etl.pipeline.runs import (
 )
 from etl.publish import IN_PLACE
 
-PEOPLE_AND_PLACES = ("src_person", "src_location", "src_care_site", "src_provider")
+PEOPLE_AND_PLACES = ("src_person", "src_person_merge", "src_location", "src_care_site", "src_provider")
 PLACES = ("src_location", "src_care_site", "src_provider")
 # They read every table to account for its rows, and make no row of the CDM.
 LEDGER = ("src_landed", "src_part", "src_support", "src_code_name")
@@ -106,8 +107,6 @@ def _why_everybody(run: Run, contract: land.Contract) -> str:
     if not run.parameters.get("is_drop") and run.parameters.get("vocabulary_id") is None:
         return "the delivery is complete"
     base = load_run(run.parameters["base_run"])
-    if run.parameters["vocabulary_folder"] is not None:
-        return "a vocabulary was given"
     if run.parameters["rules"] != base.parameters.get("rules"):
         return "SQL or contract changed since the current release"
     if not all(path.exists() for path in _needed_of(base)):
@@ -133,10 +132,10 @@ def persons_with_other_codes(run: Run, base: Run, landed: Files) -> list[str] | 
 
     The vocabulary and the source's maps decide over what codes mean. Where both are the same nothing is read.
     """
-    vocabulary_id = run.parameters.get("vocabulary_id") or base.vocabulary_id
+    vocabulary_id = chosen_vocabulary(run).vocabulary_id
     if vocabulary_id == base.vocabulary_id and run.parameters["maps"] == base.parameters.get("maps"):
         return []
-    assert base.vocabulary_id is not None and vocabulary_id is not None
+    assert base.vocabulary_id is not None
     custom, parameter = _needed_of(base)
     before = Meaning(vocabulary_folder(base.vocabulary_id), custom)
     after = Meaning(vocabulary_folder(vocabulary_id), use_vocabulary(run, vocabulary_id))

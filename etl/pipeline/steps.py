@@ -12,14 +12,14 @@ from etl.pipeline.models import Model, in_order, models
 GROUPS = ("land", "vocabulary", "source", "map", "cdm", "derive", "gate", "publish")
 
 SOURCE_STEPS = {
-    "src_people": ("src_person", "src_death"),
+    "src_people": ("src_person", "src_person_merge", "src_death"),
     "src_places": ("src_location", "src_care_site", "src_provider"),
     "src_visits": ("src_visit", "src_visit_detail"),
     "src_events": ("src_event", "src_note", "src_relationship"),
     "src_payments": ("src_payer_plan", "src_cost"),
 }
 MAP_STEPS = {
-    "map_person": ("person", "death"),
+    "map_person": ("person_merge", "person", "death"),
     "map_codes": ("source_code", "map_source_code"),
     "map_places": ("location", "care_site", "provider"),
     "map_visits": ("visit_kind", "encounter", "stitched", "visit", "visit_detail", "visit_key"),

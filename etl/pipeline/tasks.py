@@ -1,5 +1,6 @@
 """What each step does. The same functions serve Airflow's tasks and the command line."""
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from etl.engine import connection, count_rows, run_model
 from etl.errors import CdmflowError
 from etl.log import get_logger
 from etl.pipeline import account
+from etl.pipeline.extract import extract, extract_folder
 from etl.pipeline.gate import judge_candidate, judge_landing
 from etl.pipeline.mapping_report import report_mapping
 from etl.pipeline.models import models, part_numbers
@@ -21,6 +23,7 @@ from etl.pipeline.people import assign_person_ids, number_landed_persons
 from etl.pipeline.release import publish_run, publish_vocabulary_of
 from etl.pipeline.runs import (
     Run,
+    chosen_vocabulary,
     current_run,
     database,
     engine,
@@ -129,6 +132,9 @@ def _land(run: Run) -> Outcome:
     db = engine(database(configured))
     contract = land.load_contract(configured, run.source)
     folder = run.parameters["input_folder"]
+    is_live = bool(run.parameters.get("is_live"))
+    if is_live:
+        folder, contract = extract(run, contract), land.as_extracted(contract)
     landed = land.LandingResult((), (), {}, {}, {})
     if folder is not None:
         landed = land.land_folder(
@@ -140,6 +146,8 @@ def _land(run: Run) -> Outcome:
             is_drop=bool(run.parameters.get("is_drop")),
             workers=configured.workers,
         )
+    if is_live:
+        shutil.rmtree(extract_folder(run), ignore_errors=True)
     number_landed_persons(db, contract, configured)
     batch_ids = _state_after(run, contract, list(landed.batch_ids))
     unchanged, known = unchanged_files(run, batch_ids), known_batches(run.source, batch_ids)
@@ -192,26 +200,19 @@ def _state_after(run: Run, contract: land.Contract, landed: list[int]) -> list[i
 
 def _is_as_published(run: Run, batch_ids: list[int], cutoff: date) -> bool:
     """Whether a drop left everything as it is in the current release: rows, cut-off, vocabulary and rules."""
-    if not run.parameters.get("is_drop") or run.parameters["vocabulary_folder"] is not None:
+    if not run.parameters.get("is_drop"):
         return False
     base = load_run(run.parameters["base_run"])
     return (
         batch_ids == base.batch_ids
+        and chosen_vocabulary(run).vocabulary_id == base.vocabulary_id
         and cutoff == base.cutoff_date
         and all(run.parameters[name] == base.parameters.get(name) for name in ("rules", "maps"))
     )
 
 
 def _load_vocabulary(run: Run) -> Outcome:
-    configured = settings()
-    db, folder = engine(database(configured)), run.parameters["vocabulary_folder"]
-    vocabulary_id: int | None
-    if folder is not None:
-        vocabulary_id = vocabulary.load_bundle(configured, db, Path(folder)).vocabulary_id
-    else:
-        vocabulary_id = run.parameters.get("vocabulary_id") or load_run(run.parameters["base_run"]).vocabulary_id
-    loaded = vocabulary.loaded_versions(configured, db)
-    version = next(known for known in loaded if known.vocabulary_id == vocabulary_id)
+    version = chosen_vocabulary(run)
     record(run.run_id, vocabulary_id=version.vocabulary_id)
     mapped = count_rows([use_vocabulary(run, version.vocabulary_id)])
     rows = sum(version.counts.values())

@@ -3,6 +3,7 @@
 --   person_without_birth_year  the person cannot be in the CDM, so neither can what belongs to him
 --   no_start_date, no_code     the CDM cannot date the record, or there is nothing to map
 --   other_record_of_death      the CDM has one death per person, and another record is more reliable or later
+--   merge_not_applied          a newer merge of the same patient holds, or merges lead in a circle or to nobody
 --   visit_unknown              a visit detail whose visit is not in the CDM, or is somebody else's
 --   cost_event_unknown         a cost whose event or visit is not in the CDM
 -- note: rows that went into another row of their table are no exclusion (map.merged); rows that only support others are
@@ -65,6 +66,19 @@ WITH record AS (
         person.person_key,
         NULL AS own_rule
     FROM source.src_person AS person
+    UNION ALL
+    SELECT
+        merge.source_part_no,
+        merge.source_row_id,
+        merge.person_key,
+        CASE WHEN known.person_key IS NULL THEN 'merge_not_applied' END AS own_rule
+    FROM source.src_person_merge AS merge
+    LEFT JOIN map.person_merge AS newest
+        ON merge.source_part_no = newest.source_part_no
+        AND merge.source_row_id = newest.source_row_id
+    LEFT JOIN map.person AS known
+        ON newest.old_person_key = known.person_key
+        AND NOT known.is_survivor
     UNION ALL
     SELECT
         death.source_part_no,

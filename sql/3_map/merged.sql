@@ -1,5 +1,5 @@
 -- one row per source row (and part) that has no CDM row of its own because it went into another row's of the same table
--- keeps:    later rows of one person, provider, care site or place key; equal places; encounters that are
+-- keeps:    persons merged into another, and the rows that say so; later rows of one person, provider, care site or place key; equal places; encounters that are
 --           part of another's visit; insured periods joined into one
 -- note:     into_… is the row whose number the CDM row carries, so one look-up leads there
 -- excludes: what map.excluded names: it went nowhere
@@ -48,6 +48,11 @@ found AS (
     SELECT person.source_part_no, person.source_row_id, known.source_row_id * 100000 + known.source_part_no * 100
     FROM source.src_person AS person
     INNER JOIN map.person AS known ON person.person_key = known.person_key
+    UNION ALL
+    SELECT merge.source_part_no, merge.source_row_id, known.source_row_id * 100000 + known.source_part_no * 100
+    FROM map.person_merge AS merge
+    INNER JOIN map.person AS known ON merge.old_person_key = known.person_key
+    WHERE NOT known.is_survivor
 )
 
 SELECT

@@ -1,10 +1,12 @@
--- one row per person of the CDM: the id, the source's row and key, mapped codes and links
+-- one row per person key of a person of the CDM: the id, the source's row, mapped codes and links; exactly one key of a
+-- person is_survivor, the others were merged into it and have its id, row and attributes
 -- keeps:    persons with a year of birth (1 to 9999), which the CDM requires; of several rows of one person the first
 --           (smallest source_row_id) that has one, all attributes from it (the others: map.merged)
 -- keeps:    sex as male or female, race and ethnicity as what the vocabulary knows as such, anything else as 0 with the
 --           source's code; several races and "other" are 0 too, since the CDM has no mixed race. Not recorded is 0 with
 --           no code. Maps as of the cut-off.
 -- keeps:    month and day of birth only as recorded; those that no calendar has, and a day without a month, are unknown
+-- keeps:    a key that was merged into a person of the CDM, also where the source has no row of it any more
 -- excludes: persons without a year (map.excluded: person_without_birth_year) and, with them, all their records
 WITH chosen AS (
     SELECT
@@ -29,6 +31,30 @@ WITH chosen AS (
     WHERE person.year_of_birth BETWEEN 1 AND 9999
     QUALIFY
         row_number() OVER (PARTITION BY person.person_key ORDER BY person.source_row_id, person.source_part_no) = 1
+),
+
+merged_away AS (
+    SELECT
+        merge.old_person_key,
+        merge.person_key
+    FROM map.person_merge AS merge
+    SEMI JOIN chosen ON merge.person_key = chosen.person_key
+),
+
+-- under which keys a person has records
+alias AS (
+    SELECT
+        chosen.person_key,
+        chosen.person_key AS surviving_key,
+        TRUE AS is_survivor
+    FROM chosen
+    ANTI JOIN merged_away ON chosen.person_key = merged_away.old_person_key
+    UNION ALL
+    SELECT
+        merged_away.old_person_key AS person_key,
+        merged_away.person_key AS surviving_key,
+        FALSE AS is_survivor
+    FROM merged_away
 ),
 
 birth_month AS (
@@ -60,7 +86,8 @@ today AS (
 
 SELECT
     known.person_id,
-    chosen.person_key,
+    cast(alias.person_key AS varchar) AS person_key,
+    cast(alias.is_survivor AS boolean) AS is_survivor,
     chosen.source_part_no,
     chosen.source_row_id,
     chosen.year_of_birth,
@@ -95,6 +122,7 @@ SELECT
     provider.provider_id,
     care_site.care_site_id
 FROM chosen
+INNER JOIN alias ON chosen.person_key = alias.surviving_key
 INNER JOIN state.person AS known ON chosen.person_key = known.person_key
 LEFT JOIN birth_month ON chosen.person_key = birth_month.person_key
 LEFT JOIN today AS gender

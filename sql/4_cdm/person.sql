@@ -3,7 +3,7 @@
 -- keeps:    the source's birth_datetime; else its date at midnight, without a day the first of the month; without a month
 --           the date of the person's first visit or event in the year of birth, else 15 June
 -- note:     month and day of birth stay empty where the source has none: only birth_datetime follows the convention
--- excludes: persons without a year of birth (map.person)
+-- excludes: persons without a year of birth (map.person), and keys that were merged into another person's
 WITH
 -- only these persons' records are looked through: usually there are none
 unclear AS (
@@ -11,7 +11,7 @@ unclear AS (
         person.person_id,
         person.year_of_birth
     FROM map.person AS person
-    WHERE person.month_of_birth IS NULL AND person.birth_datetime IS NULL
+    WHERE person.is_survivor AND person.month_of_birth IS NULL AND person.birth_datetime IS NULL
 ),
 
 first_record AS (
@@ -53,6 +53,7 @@ born AS (
             ) AS timestamp
         ) AS usual_datetime
     FROM map.person AS person
+    WHERE person.is_survivor
 )
 
 SELECT
@@ -79,3 +80,4 @@ FROM map.person AS person
 INNER JOIN born ON person.person_id = born.person_id
 LEFT JOIN first_record ON person.person_id = first_record.person_id
 LEFT JOIN map.location AS location ON person.location_key = location.location_key
+WHERE person.is_survivor

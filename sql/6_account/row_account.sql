@@ -13,6 +13,7 @@
 WITH cdm_row AS (
     SELECT 'person' AS cdm_table, person.source_part_no, person.source_row_id
     FROM map.person AS person
+    WHERE person.is_survivor
     UNION ALL
     SELECT 'death', death.source_part_no, death.source_row_id
     FROM cdm.death AS t

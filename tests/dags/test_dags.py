@@ -148,7 +148,14 @@ def test_the_schedule_is_an_explicit_cron_at_two_without_catchup(nightly: dict[s
 
 def test_the_trigger_form_has_types_defaults_and_help(nightly: dict[str, Any]) -> None:
     params = nightly["params"]
-    assert sorted(params) == ["business_date", "input_folder", "is_drop", "vocabulary_folder", "vocabulary_version"]
+    assert sorted(params) == [
+        "business_date",
+        "input_folder",
+        "is_drop",
+        "is_live",
+        "vocabulary_folder",
+        "vocabulary_version",
+    ]
     assert all(param["help"] and param["schema"]["type"] for param in params.values())
     assert params["input_folder"]["value"].endswith("demo/hospital")
     assert params["business_date"]["value"] is None
@@ -175,6 +182,7 @@ def test_only_airflows_public_interface_is_imported(project: Path) -> None:
 PARAMS = {
     "input_folder": "/in",
     "is_drop": False,
+    "is_live": False,
     "vocabulary_folder": "/vocabulary",
     "vocabulary_version": None,
     "business_date": None,
@@ -187,6 +195,7 @@ def test_a_manual_run_without_a_logical_date_takes_its_cutoff_from_the_files(tas
         "input_folder": "/in",
         "vocabulary_folder": "/vocabulary",
         "is_drop": False,
+        "is_live": False,
         "business_date": None,
         "run_id": "synthea.manual__1",
     }

@@ -3,13 +3,14 @@
 import json
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from homes import make_home, remove_home, settings_of
-from tiny_hospital import TABLES, Hospital, hospital_in, write_tiny_hospital
+from tiny_hospital import TABLES, Hospital, hospital_in, write_tiny_hospital, write_vocabulary
 
 from etl.config import Settings
 from etl.demo import demo_vocabulary_folder
@@ -19,6 +20,7 @@ from etl.services import airflow, airflow_api, airflow_runs
 
 pytestmark = [pytest.mark.integration, pytest.mark.airflow]
 DAG_ID = "cdmflow_nightly_synthea"
+REFRESH_ID = "cdmflow_vocabulary_synthea"
 RUN_TIMEOUT_S = 400  # 20 s on a quiet machine
 CANARIES = ("Zebulon", "Quickbottom", "999-44-1234")
 
@@ -163,6 +165,37 @@ def test_a_broken_input_fails_at_once_without_a_retry(running: Settings, hospita
     now = states(running, run_id)
     assert state == "failed"
     assert (now["land"], now["publish"], now["close_run"]) == ("failed", "upstream_failed", "success")
+
+
+def test_a_vocabulary_is_adopted_when_a_person_approves_and_stays_out_when_one_rejects(
+    running: Settings, hospital: Hospital, published: str
+) -> None:
+    bundle = write_vocabulary(hospital.home / "bundle", {"201826": {"domain_id": "Observation"}})
+    release = hospital.current_release()
+    for answer, adopted in (("Reject", "skipped"), ("Approve", "success")):
+        run_id = airflow_runs.trigger(running, REFRESH_ID, {"vocabulary_folder": str(bundle)})
+        wait_for_question(running, run_id)
+        assert hospital.current_release() == release
+        approve = f"/api/v2/dags/{REFRESH_ID}/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
+        client = airflow_api.log_in(running)
+        assert "1 codes map differently" in client.get(approve)["body"]
+        client.patch(approve, {"chosen_options": [answer], "params_input": {}})
+        assert airflow_runs.follow(running, REFRESH_ID, run_id, timeout_s=RUN_TIMEOUT_S) == "success"
+        found = {task.task_id: task.state for task in airflow_runs.task_states(running, REFRESH_ID, run_id)}
+        assert found["adopt"] == adopted
+    assert hospital.current_release() == (release or 0) + 1
+    assert hospital.query("SELECT domain_id FROM cdm.concept WHERE concept_id = 201826") == [("Observation",)]
+    assert hospital.query("SELECT person_id FROM cdm.observation") == [(1,)]
+
+
+def wait_for_question(settings: Settings, run_id: str) -> None:
+    deadline = time.monotonic() + RUN_TIMEOUT_S
+    while True:
+        found = {task.task_id: task.state for task in airflow_runs.task_states(settings, REFRESH_ID, run_id)}
+        if found.get("approve") == "awaiting_input":
+            return
+        assert time.monotonic() < deadline, found
+        time.sleep(0.5)
 
 
 def test_stopping_ends_every_process_of_this_home_and_says_so_once(running: Settings, published: str) -> None:

@@ -4,8 +4,9 @@ import random
 from pathlib import Path
 
 import pytest
-from tiny_hospital import TABLES, Hospital, Rows, write_tables, write_tiny_hospital
+from tiny_hospital import TABLES, Hospital, Rows, write_tables, write_tiny_hospital, write_vocabulary
 
+from etl.demo import demo_vocabulary_folder
 from etl.pipeline.runs import Run, database, settings
 from etl.publish import rollback
 
@@ -20,7 +21,7 @@ class Nights:
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
-        self.tables: dict[str, Rows] = {name: list(rows) for name, rows in TABLES.items()}
+        self.tables: dict[str, Rows] = {name: list(rows) for name, rows in (TABLES | {"patient_merges": []}).items()}
         self.made = 0
 
     def day(self) -> str:
@@ -29,7 +30,7 @@ class Nights:
     def change(self) -> dict[str, Rows]:
         """What one night changes: the new files of one to three tables."""
         names = self.chance.sample(
-            ("patients", "encounters", "conditions", "observations", "providers", "organizations"),
+            ("patients", "encounters", "conditions", "observations", "providers", "organizations", "patient_merges"),
             self.chance.randint(1, 3),
         )
         for name in names:
@@ -93,12 +94,27 @@ class Nights:
         else:
             rows.append({"Id": "d1" if not rows else self._new("d"), "ORGANIZATION": "o1", "GENDER": "F"})
 
+    def _patient_merges(self, rows: Rows) -> None:
+        merged = {row["OLD_ID"] for row in rows}
+        apart = [row["Id"] for row in self.tables["patients"] if row["Id"] not in merged]
+        if rows and (self.chance.random() < 0.5 or not apart):
+            rows.pop(self.chance.randrange(len(rows)))
+        else:
+            rows.append({"OLD_ID": apart[0], "SURVIVING_ID": self._somebody(), "MERGED_ON": self.day()})
+
     def _organizations(self, rows: Rows) -> None:
         rows[0] = rows[0] | {"CITY": self.chance.choice(("Seoul", "Busan")), "NAME": self._new("Hospital ")}
 
 
-def sequence(own: Hospital, nights: Nights, folder: Path) -> Run:
-    """A night or two, some of them taken back, some delivered twice; then the rebuild of what is served."""
+def sequence(own: Hospital, nights: Nights, folder: Path, vocabularies: list[Path]) -> Run:
+    """A night or two, some of them taken back, some delivered twice; then the rebuild of what is served.
+
+    Some sequences begin with another vocabulary: the persons with codes that it changes are made again.
+    """
+    if nights.chance.random() < 0.4:
+        vocabularies.append(vocabularies.pop(0))
+        adopted = own.adopt(vocabularies[0])
+        assert own.served_tables() == own.release_tables(adopted)
     for number in range(nights.chance.choice((1, 1, 1, 1, 2))):
         before = {name: list(rows) for name, rows in nights.tables.items()}
         drop = write_tables(folder / f"night-{number}", nights.change())
@@ -118,14 +134,23 @@ def test_any_nights_give_what_a_full_rebuild_gives(
 ) -> None:
     nights = Nights(random.Random(20261124))
     own.run(write_tiny_hospital(tmp_path / "first"))
+    vocabularies = [demo_vocabulary_folder()] + [
+        write_vocabulary(tmp_path / f"vocabulary-{number}", concepts, targets)
+        for number, (concepts, targets) in enumerate(
+            (
+                ({"201826": {"domain_id": "Observation"}, "8507": {"concept_name": "MAN"}}, {}),
+                ({"3004410": {"domain_id": "Observation"}}, {"320128": "201826"}),
+            )
+        )
+    ]
     for number in range(200 if request.config.getoption("--long") else 20):
-        rebuilt = sequence(own, nights, tmp_path / str(number))
+        rebuilt = sequence(own, nights, tmp_path / str(number), vocabularies)
         assert own.served_tables() == own.release_tables(rebuilt)
         [(tables,)] = own.query(
             "SELECT tables FROM etl.release WHERE withdrawn_at IS NULL "
             f"AND run_id <> '{rebuilt.run_id}' ORDER BY release_id DESC LIMIT 1"
         )
         assert own.release_tables(rebuilt) == tables, f"sequence {number}"
-    assert {("persons",)} == set(
-        own.query("SELECT DISTINCT scope FROM etl.run WHERE parameters ->> 'is_drop' = 'true'")
-    )
+    narrowed = "parameters ->> 'is_drop' = 'true' OR parameters ->> 'vocabulary_id' IS NOT NULL"
+    assert own.query(f"SELECT DISTINCT scope FROM etl.run WHERE {narrowed}") == [("persons",)]
+    assert own.query("SELECT count(*) > 2 FROM etl.run WHERE parameters ->> 'vocabulary_id' IS NOT NULL") == [(True,)]

@@ -8,7 +8,8 @@ from tiny_hospital import TABLES, Hospital, write_tables, write_tiny_hospital, w
 from etl.errors import UsageError
 from etl.pipeline import refresh
 from etl.pipeline.diff import Difference, diff
-from etl.pipeline.runs import database, settings
+from etl.pipeline.execute import run_steps
+from etl.pipeline.runs import database, load_run, open_run, settings
 from etl.publish import delta as publish_delta_module
 from etl.publish import rollback
 
@@ -110,6 +111,19 @@ def test_a_night_after_an_adoption_stays_with_its_vocabulary(loaded: Hospital, t
     night = loaded.drop(write_tables(tmp_path / "night", {"conditions": [*TABLES["conditions"], late]}))
     assert (night.vocabulary_id, night.scope) == (2, "persons")
     assert loaded.query("SELECT person_id FROM cdm.observation ORDER BY 1") == [(1,), (3,)]
+    assert loaded.release_tables(loaded.run(None)) == loaded.release_tables(night)
+
+
+def test_a_night_with_another_vocabulary_makes_the_persons_of_both_again(loaded: Hospital, tmp_path: Path) -> None:
+    late = TABLES["conditions"][0] | {"PATIENT": "p3", "ENCOUNTER": "e3", "START": "2024-06-01", "CODE": "59621000"}
+    folder = write_tables(tmp_path / "night", {"conditions": [*TABLES["conditions"], late]})
+    run_id = open_run(
+        source="synthea", input_folder=str(folder), is_drop=True,
+        vocabulary_folder=str(write_vocabulary(tmp_path / "new", AS_OBSERVATION)),
+    )  # fmt: skip
+    run_steps(run_id)
+    night = load_run(run_id)
+    assert (night.scope, (night.folder / "scope/person_id.txt").read_text()) == ("persons", "1\n3\n")
     assert loaded.release_tables(loaded.run(None)) == loaded.release_tables(night)
 
 

@@ -7,6 +7,13 @@ FROM landing.patients AS landed
 UNION ALL
 
 SELECT
+    cast({{ part.synthea_person_merge }} AS integer) AS table_no,
+    landed.source_row_id
+FROM landing.patient_merges AS landed
+
+UNION ALL
+
+SELECT
     cast({{ part.synthea_care_site }} AS integer) AS table_no,
     landed.source_row_id
 FROM landing.organizations AS landed

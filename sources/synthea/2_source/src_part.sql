@@ -8,6 +8,7 @@ FROM (
         ({{ part.synthea_person }}, {{ part.synthea_person }}, 'patients'),
         ({{ part.synthea_person_location }}, {{ part.synthea_person }}, 'patients'),
         ({{ part.synthea_death }}, {{ part.synthea_person }}, 'patients'),
+        ({{ part.synthea_person_merge }}, {{ part.synthea_person_merge }}, 'patient_merges'),
         ({{ part.synthea_care_site }}, {{ part.synthea_care_site }}, 'organizations'),
         ({{ part.synthea_care_site_location }}, {{ part.synthea_care_site }}, 'organizations'),
         ({{ part.synthea_provider }}, {{ part.synthea_provider }}, 'providers'),

@@ -8,9 +8,9 @@ from etl.errors import ContractError, UsageError
 from etl.land import load_contract
 
 
-def test_the_contract_of_synthea_names_all_18_tables_and_requires_two() -> None:
+def test_the_contract_of_synthea_names_its_18_tables_and_merges_and_requires_two() -> None:
     contract = load_contract(settings(), "synthea")
-    assert len(contract.tables) == 18
+    assert len(contract.tables) == 19
     assert [name for name, table in contract.tables.items() if table.required] == ["patients", "encounters"]
 
 
