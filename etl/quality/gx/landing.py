@@ -11,7 +11,7 @@ from great_expectations.core.expectation_validation_result import ExpectationSui
 
 from etl.config import Settings
 from etl.quality.gx.duckdb_source import add_parquet_source, close_source
-from etl.quality.gx.session import ASKED, Asked, context, run_checkpoint
+from etl.quality.gx.session import ASKED, Asked, context, validate
 from etl.quality.model import LandedTable
 
 Expectation = dict[str, Any]
@@ -32,7 +32,7 @@ def validate_landing(
     config = {"threads": settings.workers, "memory_limit": settings.memory_limit}
     source, batches = add_parquet_source(ctx, {table.name: table.path for table in tables}, config)
     try:
-        return run_checkpoint(ctx, "landing", Asked(batches, suites))
+        return validate(Asked(batches, suites))
     finally:
         close_source(source)
 

@@ -3,9 +3,11 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import great_expectations as gx
+from great_expectations.core import RunIdentifier
 from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
 from great_expectations.data_context.types.base import (
     DataContextConfig,
@@ -46,22 +48,20 @@ def context() -> Any:
     return gx.get_context(mode="ephemeral", project_config=config)
 
 
-def run_checkpoint(
-    ctx: Any, name: str, asked: Asked, batch_parameters: dict[str, Any] | None = None
-) -> list[ExpectationSuiteValidationResult]:
-    """Validate all suites in one checkpoint; results in the suites' order, stripped of everything but counts."""
-    definitions = []
-    for suite_name, expectations in asked.suites.items():
-        suite = ctx.suites.add(gx.ExpectationSuite(name=suite_name, expectations=[dict(e) for e in expectations]))
-        definition = gx.ValidationDefinition(name=suite_name, data=asked.batches[suite_name], suite=suite)
-        definitions.append(ctx.validation_definitions.add(definition))
-    checkpoint = ctx.checkpoints.add(
-        gx.Checkpoint(name=name, validation_definitions=definitions, result_format=RESULT_FORMAT)
-    )
-    outcome = checkpoint.run(batch_parameters=batch_parameters)
-    results = list(outcome.run_results.values())
-    for result in results:
+def validate(asked: Asked, batch_parameters: dict[str, Any] | None = None) -> list[ExpectationSuiteValidationResult]:
+    """Validate each suite on its batch; results in the suites' order, stripped of everything but counts.
+
+    Without a checkpoint: it stores each suite and result and compares them with the stored ones five times over, which
+    takes more than half of its time (786 expectations: 2.7 s with, 1.3 s without) and changes no answer.
+    """
+    run = RunIdentifier(run_name=None, run_time=datetime.now(UTC))
+    results = []
+    for name, expectations in asked.suites.items():
+        suite = gx.ExpectationSuite(name=name, expectations=[dict(each) for each in expectations])
+        result = asked.batches[name].get_batch(batch_parameters).validate(suite, result_format=RESULT_FORMAT)
+        result.meta |= {"run_id": run, "validation_time": run.run_time.isoformat()}
         strip(result)
+        results.append(result)
     return results
 
 
