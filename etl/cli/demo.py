@@ -49,10 +49,12 @@ def demo(
     Everything stays below CDMFLOW_HOME and on loopback. ./cdmflow stop ends what was started.
     """
     from etl.cli.progress import waiting
+    from etl.cli.releases import print_diff
     from etl.cli.servers import print_airflow, stop
     from etl.cli.summary import print_summary
     from etl.config import settings
     from etl.errors import CdmflowError
+    from etl.pipeline.diff import read_diff
     from etl.pipeline.runs import database, load_run
     from etl.services import airflow
 
@@ -64,10 +66,14 @@ def demo(
         with waiting("Starting Airflow (about 20 s) …") as tell:
             status = airflow.start(configured, found, progress=tell)
         print_airflow(status)
-        run_id = run_nightly(configured, hospital, vocabulary)
-        print_summary(run_id)
-        if load_run(run_id).status != "published":
-            raise CdmflowError(f"The demo's run {run_id} was not published.", todo=f"Its tasks' logs: {status.url}")
+        for title, conf in nights(configured.demo_dir, hospital, vocabulary, patients):
+            out.rule(title)
+            run_id = run_nightly(configured, conf)
+            if conf["vocabulary_folder"]:
+                print_summary(run_id)
+            if load_run(run_id).status != "published":
+                raise CdmflowError(f"The demo's run {run_id} was not published.", todo=f"Its tasks' logs: {status.url}")
+            print_diff(read_diff(release_of(run_id)))
         answer_questions(found.reader_url)
         if not once:
             print_airflow(status)
@@ -99,8 +105,37 @@ def make_input(folder: Path, patients: int) -> tuple[Path, Path]:
     return hospital, vocabulary
 
 
-def run_nightly(configured: Any, hospital: Path, vocabulary: Path) -> str:
-    """Trigger the nightly DAG, show its tasks as they end, and give the pipeline's run id.
+def nights(folder: Path, hospital: Path, vocabulary: Path, patients: int) -> list[tuple[str, dict[str, Any]]]:
+    """The demo's three nights: a title and the nightly DAG's params of each. Writes the files of the later two."""
+    from etl.demo.nights import write_night_of_changes, write_normal_night
+
+    second, third = folder / "night-2", folder / "night-3"
+    seen = write_normal_night(hospital, second, patients)
+    write_night_of_changes([second, hospital], third)
+    drops: dict[str, Any] = {"vocabulary_folder": None, "is_drop": True}
+    visits = "one patient comes" if seen == 1 else f"{seen} patients come"
+    return [
+        ("First night: everything", {"input_folder": str(hospital), "vocabulary_folder": str(vocabulary)}),
+        (f"Second night: {visits}", {"input_folder": str(second), **drops}),
+        ("Third night: a correction, a deletion and a late result", {"input_folder": str(third), **drops}),
+    ]
+
+
+def release_of(run_id: str) -> int:
+    """The release that a run published."""
+    import sqlalchemy
+
+    from etl import state
+    from etl.config import settings
+    from etl.pipeline.runs import database, engine
+
+    with engine(database(settings())).connect() as con:
+        mine = sqlalchemy.select(state.release.c.release_id).where(state.release.c.run_id == run_id)
+        return int(con.execute(mine).scalar_one())
+
+
+def run_nightly(configured: Any, conf: dict[str, Any]) -> str:
+    """Trigger the nightly DAG with these params, show its tasks as they end, and give the pipeline's run id.
 
     Raises GateRefused or CdmflowError with the run's own message when the DAG run failed.
     """
@@ -110,9 +145,7 @@ def run_nightly(configured: Any, hospital: Path, vocabulary: Path) -> str:
     from etl.pipeline.runs import load_run
     from etl.services import airflow_runs
 
-    dag_run = airflow_runs.trigger(
-        configured, DAG_ID, {"input_folder": str(hospital), "vocabulary_folder": str(vocabulary)}
-    )
+    dag_run = airflow_runs.trigger(configured, DAG_ID, conf | {"is_live": False})
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     shown: set[str] = set()
     with Progress(*columns, console=err, transient=True) as bars:

@@ -1,6 +1,6 @@
 """`cdmflow diff`, `rollback`, `clean`: what releases changed, serving an older one again, and what may go."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,14 +25,18 @@ def diff(
     with waiting("Comparing …"):
         database(settings())
         found = compare(older, newer)
-    rows = [(each.table, each.kind, each.cause, each.rows, each.persons) for each in found.differences]
+    print_diff(found)
+
+
+def print_diff(found: Any) -> None:
+    """Rows by table, kind and cause; of a first release, the rows that there are."""
+    rows = [(each.table, each.kind, each.cause, each.rows, each.persons or "") for each in found.differences]
+    title = f"Release {found.newer}" if found.older is None else f"Release {found.older} → {found.newer}"
     if not rows:
-        out.print(f"Releases {older} and {newer} hold the same rows.")
+        out.print(f"{title}: the same rows.")
         return
-    show.table(
-        f"Release {older} → {newer}", ("CDM table", "", "cause", "rows", "persons"), rows, numbers=[3, 4]
-    )  # fmt: skip
-    out.print(f"{sum(row[3] for row in rows):,} rows of {found.persons:,} persons differ.")
+    show.table(title, ("CDM table", "", "cause", "rows", "persons"), rows, numbers=[3, 4])
+    out.print(f"{sum(each.rows for each in found.differences):,} rows of {found.persons:,} persons differ.")
 
 
 def rollback(

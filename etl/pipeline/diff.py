@@ -1,8 +1,9 @@
 """What a release changed, and why: each different row leads to its source row, which is new, corrected or deleted."""
 
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import sqlalchemy
@@ -35,9 +36,9 @@ class Difference:
 
 @dataclass(frozen=True)
 class ReleaseDiff:
-    """All differences of two releases, and the persons that any of them touches."""
+    """All differences of two releases, and the persons that any of them touches. `older` is None for the first one."""
 
-    older: int
+    older: int | None
     newer: int
     differences: tuple[Difference, ...]
     persons: int
@@ -63,6 +64,44 @@ def diff(older: int, newer: int) -> ReleaseDiff:
         old, new = (state_files(run, Path(folder) / run.run_id) for run in (before, after))
         merged = _merged_persons(after.source, old, new)
         return _summed(older, newer, rows, _causes(after.source, old, new), merged, _otherwise(before, after))
+
+
+def diff_file(release_id: int) -> Path:
+    return settings().releases_dir / str(release_id) / "diff.json"
+
+
+def write_diff(source: str, release: publish.Release) -> ReleaseDiff:
+    """Write what a release that was just published changed against the one before it into its `diff.json`.
+
+    Of a source's first release everything is new.
+    """
+    mine, run = state.release.c, state.run.c
+    with engine(database(settings())).connect() as con:
+        older = con.execute(
+            sqlalchemy.select(mine.release_id)
+            .join_from(state.release, state.run)
+            .where(run.source == source, mine.withdrawn_at.is_(None), mine.release_id < release.release_id)
+            .order_by(mine.release_id.desc())
+            .limit(1)
+        ).scalar_one_or_none()
+    found = diff(older, release.release_id) if older is not None else _everything(release)
+    output = diff_file(release.release_id)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
+    return found
+
+
+def read_diff(release_id: int) -> ReleaseDiff:
+    """The diff that a release was published with."""
+    told = json.loads(diff_file(release_id).read_text(encoding="utf-8"))
+    return ReleaseDiff(**told | {"differences": tuple(Difference(**each) for each in told["differences"])})
+
+
+def _everything(release: publish.Release) -> ReleaseDiff:
+    persons = int(release.tables["person"]["rows"])
+    rows = ((name, int(table["rows"])) for name, table in sorted(release.tables.items()))
+    added = tuple(Difference(name, "added", NEW, count, 0) for name, count in rows if count)
+    return ReleaseDiff(None, release.release_id, added, persons)
 
 
 def _beside(folder: Path) -> Path:

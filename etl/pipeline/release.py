@@ -11,6 +11,7 @@ from etl.config import settings
 from etl.engine import count_rows
 from etl.errors import CdmflowError, GateRefused
 from etl.log import get_logger
+from etl.pipeline.diff import write_diff
 from etl.pipeline.lineage import layers
 from etl.pipeline.runs import Run, database, engine, record, vocabulary_folder
 from etl.pipeline.scope import scope_ids
@@ -59,7 +60,7 @@ def publish_run(run: Run) -> tuple[int | None, int | None, str]:
         _merged(verdicts),
         base_run=run.parameters.get("base_run"),
     )
-    _keep_report(run, release.release_id)
+    _keep_report(run, release)
     files = [candidate / f"{name}.parquet" for name in tables()]
     sent = count_rows([file for file in files if file.exists()])
     published = release.rows
@@ -83,16 +84,17 @@ def _publish_persons(run: Run, verdict: dict[str, Any]) -> publish.Release:
         persons=scope_ids(run),
         report=lambda stage: log.debug("%s", stage),
     )
-    _keep_report(run, release.release_id)
+    _keep_report(run, release)
     return release
 
 
-def _keep_report(run: Run, release_id: int) -> None:
+def _keep_report(run: Run, release: publish.Release) -> None:
     record(run.run_id, status="published")
+    write_diff(run.source, release)
     remove_old_runs()
     report = run.folder / "report"
     if report.is_dir():
-        shutil.copytree(report, settings().releases_dir / str(release_id) / "report", dirs_exist_ok=True)
+        shutil.copytree(report, settings().releases_dir / str(release.release_id) / "report", dirs_exist_ok=True)
 
 
 def remove_old_runs() -> None:

@@ -9,7 +9,7 @@ from tiny_hospital import TABLES, Hospital, Rows, hospital_in, write_tables, wri
 
 from etl.errors import ContractError, GateRefused, UsageError
 from etl.pipeline.clean import clean
-from etl.pipeline.diff import Difference, diff
+from etl.pipeline.diff import Difference, diff, read_diff
 from etl.pipeline.explain import explain_person
 from etl.pipeline.runs import Run, database, settings
 from etl.pipeline.trace import trace, trace_line
@@ -59,6 +59,9 @@ def test_a_drop_is_the_release_of_a_whole_delivery_with_its_files(
     assert dropped.scope == scope
     whole = own.run(write_tiny_hospital(tmp_path / "whole", changed))
     assert own.release_tables(dropped) == own.release_tables(whole)
+    assert read_diff(1).older is None
+    assert {each.cause for each in read_diff(1).differences} == {"new data"}
+    assert read_diff(2) == diff(1, 2)
     assert own.query("SELECT count(*) FROM cdm.condition_occurrence") == [(3,)]
     assert own.release_tables(own.run(None)) == own.release_tables(dropped)
 
@@ -244,7 +247,8 @@ def test_clean_removes_what_killed_processes_left_and_nothing_else(own: Hospital
     for leave in left:
         leave()
     assert clean() == {
-        "schemas": 2, "half-written files": 2, "spilled files": 0, "files of no batch": 1, "folders of no run": 1,
+        "schemas": 2, "half-written files": 2, "extracted files": 0, "spilled files": 0, "files of no batch": 1,
+        "folders of no run": 1,
     }  # fmt: skip
     assert sorted(path for path in lake.rglob("*") if path.is_file()) == kept
     assert own.query("SELECT count(*) FROM cdm.person") == [(3,)]
