@@ -48,7 +48,7 @@ def write_night_of_changes(before: Iterable[Path], folder: Path) -> None:
     def newest(table: str) -> Path:
         return next(each / f"{table}.csv" for each in folders if (each / f"{table}.csv").exists())
 
-    planned = next(line for line in _lines(newest("encounters")) if line["ENCOUNTERCLASS"] == "ambulatory")
+    *_, planned = (line for line in _lines(newest("encounters")) if line["ENCOUNTERCLASS"] == "ambulatory")
     correction = {"ENCOUNTERCLASS": "emergency"}
     _write(newest("encounters"), folder / "encounters.csv", lambda row: row | correction if row == planned else row)
     deleted = next(_lines(newest("medications")))

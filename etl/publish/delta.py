@@ -24,9 +24,9 @@ from etl.publish.load import Report
 from etl.publish.record import Release, current_release, insert_release, release_of_run, write_release_files
 from etl.publish.retire import drop_old_releases, drop_unfinished, schemas_like
 from etl.publish.session import publishing, translated
-from etl.publish.switch import PATIENCE_S, between_readers, refuse_zombie, repoint
+from etl.publish.switch import PATIENCE_S, Words, between_readers, refuse_zombie, repoint, settle_views
 from etl.publish.transfer import DUCKDB_MEMORY, csv_stream, reading
-from etl.publish.vocabulary import complete_vocabulary
+from etl.publish.vocabulary import complete_vocabulary, vocabulary_schema
 
 log = get_logger(__name__)
 
@@ -116,6 +116,7 @@ def publish_delta(
                 release = _publish(connection, run_id, cdm_dir, base, adopted, verdict, persons, report)
                 report("switched")
         with translated("Tidying up", state=f"Release {release.release_id} is published.", todo="Publish it again."):
+            settle_views(connection)
             drop_old_releases(connection, settings.kept_releases)
             write_release_files(settings, connection)
     return release
@@ -144,7 +145,7 @@ def _publish(
         prove_keys(cursor, delta.schema)
         report("proven")
         if adopted.vocabulary_id != base.vocabulary_id:
-            _repoint(cursor, delta, adopted, report)
+            _repoint(cursor, delta, Words(base.vocabulary_id, vocabulary_schema(base.vocabulary_id)), adopted, report)
         cursor.execute(f"COMMENT ON SCHEMA {quoted(delta.kept)} IS 'applied'")  # see chain.py
         return insert_release(
             cursor,
@@ -157,13 +158,13 @@ def _publish(
         )
 
 
-def _repoint(cursor: Any, delta: Delta, adopted: Adopted, report: Report) -> None:
+def _repoint(cursor: Any, delta: Delta, before: Words, adopted: Adopted, report: Report) -> None:
     """Point the views at the other vocabulary, in the delta's transaction; without a gap all of it is taken back."""
 
     def attempt() -> None:
         cursor.execute("SAVEPOINT repointing")
         try:
-            repoint(cursor, delta.schema, adopted.schema)
+            repoint(cursor, delta.schema, adopted.schema, (before, Words(adopted.vocabulary_id, adopted.schema)))
         except Exception:
             cursor.execute("ROLLBACK TO SAVEPOINT repointing")
             raise

@@ -12,7 +12,7 @@ from etl.publish.keys import point_keys, prove_keys
 from etl.publish.record import Release, current_release, release_by_id
 from etl.publish.retire import schemas_like
 from etl.publish.session import publishing, translated
-from etl.publish.switch import PATIENCE_S, between_readers, repoint
+from etl.publish.switch import PATIENCE_S, Words, between_readers, repoint, settle_views
 from etl.publish.vocabulary import silent, vocabulary_schema
 
 STATE = "The current release stays published."
@@ -39,6 +39,7 @@ def rollback(settings: Settings, database: Database, to: int | None, *, patience
             patience_s=patience_s,
             report=silent,
         )
+        settle_views(connection)
     return target
 
 
@@ -70,8 +71,12 @@ def _serve(connection: Any, current: Release, target: Release, undo: list[int], 
             put_in_place(cursor, target.schema_name, kept_as(number), came="new", went="old")
             cursor.execute(f"COMMENT ON SCHEMA {quoted(kept_as(number))} IS %s", (APPLIED,))
         prove_keys(cursor, target.schema_name)
+        same_tables = target.schema_name == current.schema_name
         if (target.schema_name, target.vocabulary_id) != (current.schema_name, current.vocabulary_id):
-            repoint(cursor, target.schema_name, vocabulary_schema(target.vocabulary_id))
+            words = [Words(of.vocabulary_id, vocabulary_schema(of.vocabulary_id)) for of in (current, target)]
+            # of the same tables: a snapshot from before reads their rows as they were
+            change = (words[0], words[1]) if words[0] != words[1] and same_tables else None
+            repoint(cursor, target.schema_name, words[1].schema, change)
         cursor.execute(
             "UPDATE etl.release SET withdrawn_at = clock_timestamp() WHERE release_id > %s AND withdrawn_at IS NULL",
             (target.release_id,),

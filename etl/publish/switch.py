@@ -26,6 +26,18 @@ LOCK_TIMEOUT_MS = 300
 BLOCK_TIMEOUT_MS = 900  # all ~38 views together; they take 15 ms when nobody is in the way
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 10.0
+SETTLE_PATIENCE_S = 3.0
+# A session whose snapshot is from before the current release was written: the release's row tells its transaction.
+OLD_SNAPSHOTS = """
+    SELECT EXISTS (
+        SELECT FROM pg_catalog.pg_stat_activity AS session
+        CROSS JOIN (
+            SELECT xmin FROM etl.release WHERE withdrawn_at IS NULL ORDER BY release_id DESC LIMIT 1
+        ) AS current
+        WHERE session.datname = current_database() AND session.pid <> pg_backend_pid()
+            AND age(session.backend_xmin) >= age(current.xmin)
+    )
+"""
 PATIENCE_S = 900.0  # how long a publish waits for a gap between readers before it gives up
 BUSY = (psycopg2.errors.LockNotAvailable, psycopg2.errors.QueryCanceled, psycopg2.errors.DeadlockDetected)
 STATE = "The last release stays published; nobody saw anything of the new one."
@@ -36,14 +48,39 @@ def served_tables() -> list[Table]:
     return [table for table in tables().values() if table.schema != "RESULTS"]
 
 
-def view_statements(schema: str, vocabulary_schema: str) -> list[str]:
-    """CREATE OR REPLACE VIEW keeps grants and the analysts' own views on top, which renaming or dropping would not."""
-    return [
-        f"CREATE OR REPLACE VIEW {quoted(VIEWS_SCHEMA)}.{quoted(table.name)} AS "
-        f"SELECT {', '.join(quoted(name) for name in table.column_names)} "
-        f"FROM {quoted(vocabulary_schema if table.schema == 'VOCAB' else schema)}.{quoted(table.name)}"
-        for table in served_tables()
-    ]
+# The vocabulary of the release that a reader's snapshot sees as the current one.
+SEEN_VOCABULARY = (
+    "(SELECT release.vocabulary_id FROM etl.release AS release "
+    "WHERE release.withdrawn_at IS NULL ORDER BY release.release_id DESC LIMIT 1)"
+)
+
+
+@dataclass(frozen=True)
+class Words:
+    """A vocabulary version and its schema."""
+
+    vocabulary_id: int
+    schema: str
+
+
+def view_statements(schema: str, vocabulary_schema: str, change: tuple[Words, Words] | None = None) -> list[str]:
+    """CREATE OR REPLACE VIEW keeps grants and the analysts' own views on top, which renaming or dropping would not.
+
+    `change` from one vocabulary to another, where rows change in the tables that are served already: a snapshot from
+    before it reads these rows as they were, through views as they are now. So until all such snapshots are gone, the
+    views give each reader the vocabulary of the release that he sees.
+    """
+    statements = []
+    for table in served_tables():
+        columns, name = ", ".join(quoted(column) for column in table.column_names), quoted(table.name)
+        query = f"SELECT {columns} FROM {quoted(vocabulary_schema if table.schema == 'VOCAB' else schema)}.{name}"
+        if table.schema == "VOCAB" and change:
+            query = " UNION ALL ".join(
+                f"SELECT {columns} FROM {quoted(words.schema)}.{name} WHERE {SEEN_VOCABULARY} = {words.vocabulary_id}"
+                for words in change
+            )
+        statements.append(f"CREATE OR REPLACE VIEW {quoted(VIEWS_SCHEMA)}.{name} AS {query}")
+    return statements
 
 
 @dataclass(frozen=True)
@@ -94,12 +131,12 @@ def between_readers(attempt: Callable[[], Result], otherwise: str, *, patience_s
         pause = min(pause * 1.5, LONGEST_PAUSE_S)
 
 
-def repoint(cursor: Any, schema: str, vocabulary_schema: str) -> None:
+def repoint(cursor: Any, schema: str, vocabulary_schema: str, change: tuple[Words, Words] | None = None) -> None:
     """Point all views of `cdm` at these schemas, in the caller's transaction."""
     cursor.execute("SET LOCAL synchronous_commit = on")
     cursor.execute("SELECT set_config('lock_timeout', %s, true)", (f"{LOCK_TIMEOUT_MS}ms",))
     cursor.execute("SELECT set_config('statement_timeout', %s, true)", (f"{BLOCK_TIMEOUT_MS}ms",))
-    cursor.execute(_block(view_statements(schema, vocabulary_schema)))
+    cursor.execute(_block(view_statements(schema, vocabulary_schema, change)))
     _grant_new_views(cursor)
 
 
@@ -154,6 +191,37 @@ def refuse_zombie(cursor: Any, run_id: str, release_id: int, base_run: str | Non
             state="The current release stays published.",
             todo="Run again: it will start from the current release.",
         )
+
+
+def settle_views(connection: Any, *, patience_s: float = SETTLE_PATIENCE_S) -> bool:
+    """Let the views have one vocabulary again once no snapshot is left from before it changed; whether they have.
+
+    Nobody waits for it: while such a reader goes on, the views stay right, and the next publish tries again.
+    """
+    deadline = monotonic() + patience_s
+    while True:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(f"SELECT pg_get_viewdef('{VIEWS_SCHEMA}.concept'::regclass) LIKE '%%withdrawn_at%%'")
+            if not cursor.fetchone()[0]:
+                return True
+            cursor.execute(OLD_SNAPSHOTS)
+            are_old = cursor.fetchone()[0]
+            cursor.execute(
+                "SELECT release.schema_name, vocabulary.schema_name FROM etl.release JOIN etl.vocabulary "
+                "USING (vocabulary_id) WHERE withdrawn_at IS NULL ORDER BY release_id DESC LIMIT 1"
+            )
+            schema, words = cursor.fetchone()
+        if not are_old:
+            try:
+                with connection, connection.cursor() as cursor:
+                    repoint(cursor, schema, words)
+                return True
+            except BUSY:
+                log.debug("readers hold views of %s", VIEWS_SCHEMA)
+        if monotonic() > deadline:
+            log.info("a reader's snapshot is older than the vocabulary; the next publish simplifies the views")
+            return False
+        sleep(FIRST_PAUSE_S)
 
 
 def _grant_new_views(cursor: Any) -> None:

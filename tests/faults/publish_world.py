@@ -23,7 +23,7 @@ from etl.config import Settings
 from etl.engine import duckdb_type, quote_path
 from etl.postgres import Database
 from etl.postgres.database import open_connection
-from etl.publish import Release, publish_release
+from etl.publish import Release, publish_delta, publish_release
 
 PROJECT = Path(__file__).resolve().parents[2]
 TODAY = datetime.date(2020, 1, 1)
@@ -115,6 +115,21 @@ class World:
     def publish(self, run_id: str, contents: dict[str, list[Row]], vocabulary_id: int, **options: Any) -> Release:
         folder = self.run(run_id, contents)
         return publish_release(self.settings, self.database, run_id, folder, vocabulary_id, VERDICT, **options)
+
+    def put_in_place(
+        self, run_id: str, contents: dict[str, list[Row]], vocabulary_id: int, base_run: str, **options: Any
+    ) -> Release:
+        """Publish a run as a delta of all persons on its base run's release."""
+        folder = self.run(run_id, contents)
+        self.execute(
+            "UPDATE etl.run SET parameters = %s WHERE run_id = %s", (json.dumps({"base_run": base_run}), run_id)
+        )
+        persons = folder.parent / "persons.txt"
+        persons.write_text("".join(f"{number}\n" for number in range(1, len(contents["person"]) + 1)))
+        return publish_delta(
+            self.settings, self.database, run_id, folder, vocabulary_id, VERDICT,
+            base_run=base_run, persons=persons, report=lambda _: None, **options,
+        )  # fmt: skip
 
     def again(self, run_id: str, vocabulary_id: int, **options: Any) -> Release:
         """Publish a run that has its row and its files already."""

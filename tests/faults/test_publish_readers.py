@@ -3,8 +3,8 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +31,15 @@ def world(fresh_database: Database, home: Path) -> World:
     return make_world(fresh_database, home)
 
 
-def complaint(seen: Seen) -> str | None:
+def complaint(seen: Seen, vocabularies: Mapping[str, str] | None = None) -> str | None:
     """What is wrong with what a reader saw; every release has its label everywhere, and its vocabulary's version."""
     first, last, persons, measured, measurements, source, version, concepts = seen
     if not first == last == measured == source:
         return f"a mix: {seen}"
     if (persons, measurements, concepts) != (PERSONS, PERSONS, 3):
         return f"rows missing: {seen}"
-    return None if version == f"vocabulary of {first}" else f"another release's vocabulary: {seen}"
+    expected = vocabularies[first] if vocabularies else f"vocabulary of {first}"
+    return None if version == expected else f"another release's vocabulary: {seen}"
 
 
 def read_committed(connection: Any) -> Seen:
@@ -66,7 +67,9 @@ def repeatable_read(connection: Any) -> Seen:
 
 
 @contextmanager
-def polling(world: World, read: Callable[[Any], Seen]) -> Iterator[tuple[list[Seen], list[str]]]:
+def polling(
+    world: World, read: Callable[[Any], Seen], vocabularies: Mapping[str, str] | None = None, pause_s: float = 0.0
+) -> Iterator[tuple[list[Seen], list[str]]]:
     """A reader in a thread of its own; what it saw, and what was wrong with it or with its session."""
     seen: list[Seen] = []
     wrong: list[str] = []
@@ -75,9 +78,9 @@ def polling(world: World, read: Callable[[Any], Seen]) -> Iterator[tuple[list[Se
     def poll() -> None:
         try:
             with world.session("reader") as connection:
-                while not stop.is_set():
+                while not stop.wait(pause_s):
                     seen.append(read(connection))
-                    if problem := complaint(seen[-1]):
+                    if problem := complaint(seen[-1], vocabularies):
                         wrong.append(problem)
         except Exception as error:  # noqa: BLE001 - a reader's error is a finding of the test
             wrong.append(f"{type(error).__name__}: {error}")
@@ -108,6 +111,51 @@ def test_readers_see_whole_releases_only_while_releases_and_vocabularies_change(
     assert len({seen[0] for seen in statements}) >= 5, "the reader was there while releases changed"
     assert statements[-1][0] == "r6"
     assert world.schemas() == ["cdm_r5", "cdm_r6", "cdm_r7"]
+
+
+def test_twenty_readers_see_whole_releases_only_through_twenty_publishes_full_and_in_place(world: World) -> None:
+    """Every second publish puts rows in place, every fourth of all with another vocabulary at once."""
+    publishes, readers = 20, 20
+    vocabulary = world.vocabulary("vocabulary of r0")
+    world.publish("run-0", labelled("r0", PERSONS), vocabulary)
+    names = {"r0": "vocabulary of r0"}
+    with ExitStack() as stack:
+        polled = [
+            stack.enter_context(polling(world, read_committed if number % 2 else repeatable_read, names, 0.2))
+            for number in range(readers)
+        ]
+        for number in range(1, publishes + 1):
+            label, before = f"r{number}", f"run-{number - 1}"
+            if number % 4 in (0, 1):
+                vocabulary = world.vocabulary(f"vocabulary of {label}")
+            names[label] = f"vocabulary of {label}" if number % 4 in (0, 1) else names[f"r{number - 1}"]
+            if number % 2:
+                world.publish(f"run-{number}", labelled(label, PERSONS), vocabulary)
+            else:
+                world.put_in_place(f"run-{number}", labelled(label, PERSONS), vocabulary, before)
+        time.sleep(0.5)
+    assert [wrong for _, wrong in polled if wrong] == []
+    assert min(len(seen) for seen, _ in polled) >= publishes
+    assert {seen[-1][0] for seen, _ in polled} == {f"r{publishes}"}
+    definition = "SELECT pg_get_viewdef('cdm.concept'::regclass)"
+    assert "withdrawn_at" not in world.value(definition), "the views have one vocabulary again"
+
+
+def test_a_snapshot_older_than_an_adoption_reads_the_old_rows_with_the_old_vocabulary(world: World) -> None:
+    """Rows put in place are as the snapshot has them, and so must be the vocabulary that the views give."""
+    world.publish("run-0", labelled("r0", PERSONS), world.vocabulary("vocabulary of r0"))
+    with world.session("reader") as connection:
+        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        with connection, connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            world.put_in_place("run-1", labelled("r1", PERSONS), world.vocabulary("vocabulary of r1"), "run-0")
+            assert world.served() == "r1"
+            cursor.execute(ONE_STATEMENT)
+            seen = tuple(cursor.fetchone())
+    assert seen[0] == "r0"
+    assert complaint(seen) is None
+    world.put_in_place("run-2", labelled("r2", PERSONS), 2, "run-1")
+    assert "withdrawn_at" not in world.value("SELECT pg_get_viewdef('cdm.concept'::regclass)")
 
 
 def test_a_snapshot_older_than_the_switch_reads_the_new_release_whole(world: World) -> None:
