@@ -2,10 +2,19 @@
 
 from datetime import datetime, timedelta
 
-from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, TaskGroup
-from nightly_tasks import close_run, open_run, run_step
+from airflow.sdk import (
+    DAG,
+    Asset,
+    CronDataIntervalTimetable,
+    DeadlineAlert,
+    DeadlineReference,
+    Param,
+    SyncCallback,
+    TaskGroup,
+)
+from nightly_tasks import alert_deadline, alert_failure, close_run, open_run, run_step
 
-from etl.config import default_input, default_vocabulary, source_url
+from etl.config import deadline_hours, default_input, default_vocabulary, source_url
 from etl.pipeline import sources, steps
 
 DOC = """
@@ -18,6 +27,7 @@ table) → **derive** (eras, periods) → **gate** (Great Expectations) → **pu
   command `./cdmflow run` does the same steps without Airflow. Edges come from what the SQL files read.
 - A task that fails because of the **data** fails at once and says what to do; only a lost **database** is retried.
 - A failed critical check fails `gate`; `publish` then does not run, and **the last release stays** as it was.
+- A failure, a refusal and a night that is not there in time are told by webhook or mail, where one is configured.
 - Any task may be cleared: it writes its own outputs again and nothing else.
 - To load other files, trigger it by hand: the form explains its fields.
 - Logs and XComs hold ids and counts, never a patient's value.
@@ -79,6 +89,12 @@ def nightly(source: str) -> DAG:
         start_date=datetime(2026, 1, 1),
         catchup=False,
         max_active_runs=1,
+        on_failure_callback=alert_failure,
+        deadline=DeadlineAlert(
+            reference=DeadlineReference.DAGRUN_LOGICAL_DATE,
+            interval=timedelta(days=1, hours=deadline_hours()),  # the logical date is the night before
+            callback=SyncCallback(alert_deadline, {"source": source}),
+        ),
         default_args={"owner": "cdmflow", "retries": 2, "retry_delay": timedelta(seconds=15)},
         params=params(),
         tags=["cdmflow", "nightly", source],

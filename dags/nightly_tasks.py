@@ -83,6 +83,37 @@ def preview_vocabulary(source: str, loaded: dict[str, int]) -> dict[str, int | s
     return {"vocabulary_id": found.after.vocabulary_id, "version": found.after.version, "text": refresh.told(found)}
 
 
+def alert_failure(context: Mapping[str, Any]) -> None:
+    """Tell that a DAG run failed, and why as far as the pipeline knows: a refusal of the gate is a failure too."""
+    from etl.errors import CdmflowError
+    from etl.pipeline import runs
+    from etl.services.alert import send_alert
+
+    dag_run = context["dag_run"]
+    source = dag_run.dag_id.removeprefix("cdmflow_nightly_")
+    facts = {"event": "failed", "source": source, "dag_run": dag_run.run_id}
+    text = "No task of it opened a run: see its log in Airflow."
+    try:
+        run = runs.load_run(pipeline_run_id(source, dag_run.run_id))
+        facts |= {"event": "refused" if run.status == "refused" else "failed", "run_id": run.run_id}
+        text = f"{run.message or 'see its tasks in Airflow'}. The last release stays as it was."
+    except CdmflowError:
+        log.warning("the pipeline knows no run of this DAG run")
+    send_alert(f"cdmflow: the nightly load of {source} was {facts['event']}", text, facts)
+
+
+def alert_deadline(source: str, context: Mapping[str, Any] | None = None) -> None:
+    """Tell that a scheduled run has not ended in time."""
+    from etl.config import deadline_hours
+    from etl.services.alert import send_alert
+
+    send_alert(
+        f"cdmflow: the nightly load of {source} is late",
+        f"It has not ended {deadline_hours():g} hours after its night. The last release stays until it does.",
+        {"event": "late", "source": source},
+    )
+
+
 def pipeline_run_id(source: str, dag_run_id: str) -> str:
     """`synthea.scheduled__2026-11-22T02:00:00+00:00`: the same in every task and in every try of this run."""
     return f"{source}.{dag_run_id}"

@@ -89,6 +89,34 @@ def settings() -> Settings:
     )
 
 
+@dataclass(frozen=True)
+class Alerts:
+    """Whom to tell of a night that failed, was refused or is late. A mail server without a login."""
+
+    webhook: str | None
+    mail: tuple[str, ...]
+    smtp_host: str
+    smtp_port: int
+    sender: str
+
+
+def alerts() -> Alerts:
+    """From CDMFLOW_ALERT_WEBHOOK, _ALERT_MAIL (addresses, by commas), _ALERT_FROM and _SMTP (HOST:PORT)."""
+    host, _, port = (os.environ.get("CDMFLOW_SMTP") or "localhost:25").partition(":")
+    return Alerts(
+        webhook=os.environ.get("CDMFLOW_ALERT_WEBHOOK") or None,
+        mail=tuple(part.strip() for part in (os.environ.get("CDMFLOW_ALERT_MAIL") or "").split(",") if part.strip()),
+        smtp_host=host,
+        smtp_port=int(port or 25),
+        sender=os.environ.get("CDMFLOW_ALERT_FROM") or "cdmflow@localhost",
+    )
+
+
+def deadline_hours() -> float:
+    """How long after the night it belongs to a scheduled run may take to end: CDMFLOW_DEADLINE_HOURS."""
+    return float(os.environ.get("CDMFLOW_DEADLINE_HOURS") or 4)
+
+
 def child_environment(of: Settings) -> dict[str, str]:
     """The whole environment of a service's process: this home's settings and what any program needs, nothing else.
 

@@ -3,8 +3,10 @@
 import json
 import os
 import stat
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import psutil
@@ -37,10 +39,46 @@ def hospital() -> Iterator[Hospital]:
 
 
 @pytest.fixture(scope="module")
-def running(hospital: Hospital) -> Settings:
+def alerts() -> Iterator[list[dict[str, str]]]:
+    """What a webhook of this module is told."""
+    told: list[dict[str, str]] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = HTTPServer(("127.0.0.1", 0), Hook)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CDMFLOW_ALERT_WEBHOOK", f"http://127.0.0.1:{server.server_port}/")
+        patch.setenv("CDMFLOW_DEADLINE_HOURS", "-48")  # every scheduled night is late at once
+        yield told
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def running(hospital: Hospital, alerts: list[dict[str, str]]) -> Settings:
     settings = settings_of(hospital.home)
     airflow.start(settings, database(settings))
     return settings
+
+
+def wait_for_alert(alerts: list[dict[str, str]], **facts: str) -> dict[str, str]:
+    deadline = time.monotonic() + 60
+    while True:
+        for alert in alerts:
+            if facts.items() <= alert.items():
+                return alert
+        assert time.monotonic() < deadline, alerts
+        time.sleep(0.5)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +182,7 @@ def test_no_patients_name_reaches_a_log_or_airflows_database(running: Settings, 
 
 
 def test_a_refusing_gate_fails_the_run_and_the_old_release_stays(
-    running: Settings, hospital: Hospital, published: str
+    running: Settings, hospital: Hospital, published: str, alerts: list[dict[str, str]]
 ) -> None:
     """A diagnosis 70 years before its patient's birth breaks a critical check."""
     release = hospital.current_release()
@@ -158,6 +196,15 @@ def test_a_refusing_gate_fails_the_run_and_the_old_release_stays(
     assert hospital.current_release() == release
     assert hospital.query("SELECT count(*) FROM cdm.person") == [(3,)]
     assert "The gate refused" in airflow_runs.task_log(running, DAG_ID, run_id, "gate")
+    told = wait_for_alert(alerts, event="refused", dag_run=run_id, source="synthea")
+    assert "the gate refused the candidate" in told["text"]
+
+
+def test_a_night_that_is_not_there_in_time_is_told(
+    running: Settings, published: str, alerts: list[dict[str, str]]
+) -> None:
+    """The first run took the place of an overdue night, whose deadline has passed."""
+    assert "is late" in wait_for_alert(alerts, event="late", source="synthea")["text"]
 
 
 def test_a_broken_input_fails_at_once_without_a_retry(running: Settings, hospital: Hospital, published: str) -> None:
