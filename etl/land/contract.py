@@ -16,7 +16,6 @@ from etl.errors import ContractError
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 FILE_STEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 DECIMAL = re.compile(r"decimal\((\d{1,2}),(\d{1,2})\)")
-CHANGE_MODES = ("snapshot", "append", "watermark")
 SQL_TYPES = {"text": "text", "integer": "bigint", "date": "date", "timestamp": "timestamp"}
 WHOLE_ROW = "whole row"
 ROW_ID = "source_row_id"
@@ -73,7 +72,7 @@ class SourceColumn:
 class SourceTable:
     """A table of a source. `key` is empty for "whole row"; key, person and business date are lower-case names.
 
-    `change` is one of CHANGE_MODES; `watermark` is the column that says which version of a key is the newest, where
+    `change` is snapshot, append or watermark; `watermark` is the column that says which version of a key is the newest, where
     the mode is that. `merges` are the columns with a merged person's old key and the surviving one. `time_zone` is the
     `relation` is the table or view in a source database, with its schema, where that has another name. `time_zone` is
     the site's, which zoned times are converted to; None also where no column is a

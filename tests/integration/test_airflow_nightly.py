@@ -3,16 +3,15 @@
 import json
 import os
 import stat
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import psutil
 import pytest
 from homes import make_home, remove_home, settings_of
 from tiny_hospital import TABLES, Hospital, hospital_in, write_tiny_hospital, write_vocabulary
+from webhook import webhook
 
 from etl.config import Settings
 from etl.demo import demo_vocabulary_folder
@@ -41,27 +40,10 @@ def hospital() -> Iterator[Hospital]:
 @pytest.fixture(scope="module")
 def alerts() -> Iterator[list[dict[str, str]]]:
     """What a webhook of this module is told."""
-    told: list[dict[str, str]] = []
-
-    class Hook(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = HTTPServer(("127.0.0.1", 0), Hook)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CDMFLOW_ALERT_WEBHOOK", f"http://127.0.0.1:{server.server_port}/")
+    with webhook() as (url, told), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CDMFLOW_ALERT_WEBHOOK", url)
         patch.setenv("CDMFLOW_DEADLINE_HOURS", "-48")  # every scheduled night is late at once
         yield told
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The law through PostgreSQL: random nights, rollbacks and deliveries; each release is what a full rebuild gives."""
+"""The law through PostgreSQL: random nights, merges, vocabularies, refusals, rollbacks; each release is a rebuild's."""
 
 import random
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 from tiny_hospital import TABLES, Hospital, Rows, write_tables, write_tiny_hospital, write_vocabulary
 
 from etl.demo import demo_vocabulary_folder
+from etl.errors import GateRefused
 from etl.pipeline.runs import Run, database, settings
 from etl.publish import rollback
 
@@ -123,10 +124,25 @@ def sequence(own: Hospital, nights: Nights, folder: Path, vocabularies: list[Pat
         if nights.chance.random() < 0.2:
             assert own.drop(drop).status == "unchanged"
         if nights.chance.random() < 0.2:
+            refused(own, nights, folder / f"refused-{number}")
+            assert own.served_tables() == own.release_tables(run)
+        if nights.chance.random() < 0.2:
             older = rollback(settings(), database(settings()), None)
             nights.tables = before
             assert own.served_tables() == older.tables
     return own.run(None)
+
+
+def refused(own: Hospital, nights: Nights, folder: Path) -> None:
+    """A night that the gate refuses: a record long before its patient's birth, beside a new patient who stays away."""
+    somebody = nights.tables["patients"][0] | {"Id": nights._new("p")}
+    impossible = {"START": "1890-01-01", "PATIENT": somebody["Id"], "CODE": "59621000"}
+    tables = {
+        "patients": [*nights.tables["patients"], somebody],
+        "conditions": [*nights.tables["conditions"], impossible],
+    }
+    with pytest.raises(GateRefused):
+        own.drop(write_tables(folder, tables))
 
 
 def test_any_nights_give_what_a_full_rebuild_gives(

@@ -1,13 +1,12 @@
 """Alerts reach a real web server and a real mail server, and never change how a run ends."""
 
-import json
 import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from webhook import webhook
 
 from etl.services.alert import send_alert
 
@@ -34,20 +33,8 @@ def serving(server: socketserver.BaseServer) -> Iterator[None]:
 
 
 def test_a_webhook_gets_the_text_and_the_facts(monkeypatch: pytest.MonkeyPatch) -> None:
-    posted: list[dict[str, str]] = []
-
-    class Hook(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = HTTPServer(("127.0.0.1", 0), Hook)
-    monkeypatch.setenv("CDMFLOW_ALERT_WEBHOOK", f"http://127.0.0.1:{server.server_port}/hook")
-    with serving(server):
+    with webhook() as (url, posted):
+        monkeypatch.setenv("CDMFLOW_ALERT_WEBHOOK", url)
         assert send_alert("a subject", "a text", FACTS) == ["webhook"]
     assert posted == [{"text": "a subject\na text", **FACTS}]
 
