@@ -72,11 +72,10 @@ class SourceColumn:
 class SourceTable:
     """A table of a source. `key` is empty for "whole row"; key, person and business date are lower-case names.
 
-    `change` is snapshot, append or watermark; `watermark` is the column that says which version of a key is the newest, where
-    the mode is that. `merges` are the columns with a merged person's old key and the surviving one. `time_zone` is the
-    `relation` is the table or view in a source database, with its schema, where that has another name. `time_zone` is
-    the site's, which zoned times are converted to; None also where no column is a
-    timestamp.
+    `change` is snapshot, append or watermark; `watermark` is the column that says which version of a key is the newest,
+    where the mode is that. `merges` are the columns with a merged person's old key and the surviving one. `relation` is
+    the table or view in a source database, with its schema, where that has another name. `time_zone` is the site's,
+    which zoned times are converted to; None also where no column is a timestamp.
     """
 
     name: str
