@@ -85,20 +85,19 @@ def preview_vocabulary(source: str, loaded: dict[str, int]) -> dict[str, int | s
 
 def alert_failure(context: Mapping[str, Any]) -> None:
     """Tell that a DAG run failed, and why as far as the pipeline knows: a refusal of the gate is a failure too."""
-    from etl.errors import CdmflowError
     from etl.pipeline import runs
     from etl.services.alert import send_alert
 
     dag_run = context["dag_run"]
     source = dag_run.dag_id.removeprefix("cdmflow_nightly_")
     facts = {"event": "failed", "source": source, "dag_run": dag_run.run_id}
-    text = "No task of it opened a run: see its log in Airflow."
+    text = "No run of it can be looked up: none was opened, or the database is away. See its log in Airflow."
     try:
         run = runs.load_run(pipeline_run_id(source, dag_run.run_id))
         facts |= {"event": "refused" if run.status == "refused" else "failed", "run_id": run.run_id}
         text = f"{run.message or 'see its tasks in Airflow'}. The last release stays as it was."
-    except CdmflowError:
-        log.warning("the pipeline knows no run of this DAG run")
+    except Exception as error:  # noqa: BLE001 - a database that is away is the best reason to tell somebody
+        log.warning("the run of this DAG run cannot be looked up (%s)", type(error).__name__)
     send_alert(f"cdmflow: the nightly load of {source} was {facts['event']}", text, facts)
 
 

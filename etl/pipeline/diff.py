@@ -13,11 +13,14 @@ from etl.cdm import quoted
 from etl.config import settings
 from etl.engine import connection, quote_path, relation
 from etl.errors import UsageError
+from etl.log import get_logger
 from etl.pipeline.lineage import decodable_tables
 from etl.pipeline.models import source_parts
 from etl.pipeline.runs import Run, database, engine, load_run, state_files
 
 Files = Mapping[str, Sequence[Path]]
+
+log = get_logger(__name__)
 
 NEW, CORRECTED, DELETED = "new data", "correction", "deletion"
 MERGE, MAPPING, RULE, FOLLOWS = "merge", "mapping", "rule", "follows"
@@ -70,10 +73,10 @@ def diff_file(release_id: int) -> Path:
     return settings().releases_dir / str(release_id) / "diff.json"
 
 
-def write_diff(source: str, release: publish.Release) -> ReleaseDiff:
+def write_diff(source: str, release: publish.Release) -> None:
     """Write what a release that was just published changed against the one before it into its `diff.json`.
 
-    Of a source's first release everything is new.
+    Of a source's first release everything is new. Where the one before is not kept there is no file.
     """
     mine, run = state.release.c, state.run.c
     with engine(database(settings())).connect() as con:
@@ -84,11 +87,14 @@ def write_diff(source: str, release: publish.Release) -> ReleaseDiff:
             .order_by(mine.release_id.desc())
             .limit(1)
         ).scalar_one_or_none()
-    found = diff(older, release.release_id) if older is not None else _everything(release)
+    try:
+        found = diff(older, release.release_id) if older is not None else _everything(release)
+    except UsageError as gone:
+        log.warning("release %s has no diff: %s", release.release_id, gone.what)
+        return
     output = diff_file(release.release_id)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
-    return found
 
 
 def read_diff(release_id: int) -> ReleaseDiff:

@@ -233,6 +233,17 @@ def test_a_drop_needs_a_release_and_a_file(own: Hospital, monday: Path, tmp_path
     assert own.current_release() == 1
 
 
+def test_a_release_is_published_without_a_diff_where_the_one_before_is_not_kept(
+    own: Hospital, monday: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CDMFLOW_KEPT_RELEASES", "1")
+    own.run(monday)
+    night = own.drop(drop(tmp_path / "tuesday", conditions=[CONDITIONS[0], CORRECTED]))
+    whole = own.run(monday)
+    assert [night.status, whole.status] == ["published", "published"]
+    assert not (own.home / "releases/3/diff.json").exists()
+
+
 def test_clean_removes_what_killed_processes_left_and_nothing_else(own: Hospital, monday: Path) -> None:
     run: Run = own.run(monday)
     lake = own.home / "lake"
