@@ -1,6 +1,6 @@
 """One nightly DAG per source: the steps of `etl.pipeline` as tasks, its stages as task groups. No logic lives here."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from airflow.sdk import (
     DAG,
@@ -14,7 +14,7 @@ from airflow.sdk import (
 )
 from nightly_tasks import alert_deadline, alert_failure, close_run, open_run, run_step
 
-from etl.config import deadline_hours, default_input, default_vocabulary, source_url
+from etl.config import deadline_hours, default_input, default_vocabulary, first_night, source_url
 from etl.pipeline import sources, steps
 
 DOC = """
@@ -29,6 +29,10 @@ table) → **derive** (eras, periods) → **gate** (Great Expectations) → **pu
 - A failed critical check fails `gate`; `publish` then does not run, and **the last release stays** as it was.
 - A failure, a refusal and a night that is not there in time are told by webhook or mail, where one is configured.
 - Any task may be cleared: it writes its own outputs again and nothing else.
+- Where `CDMFLOW_INCOMING` is set, a night loads its drop folder there, named after its date. Where
+  `CDMFLOW_FIRST_NIGHT` is set, nights that were missed are caught up on, one after the other.
+- One run at a time: `open_run` waits for another one that is at work, a backfill's or the command line's.
+- `./cdmflow backfill` brings nights again, with a plan first.
 - To load other files, trigger it by hand: the form explains its fields.
 - Logs and XComs hold ids and counts, never a patient's value.
 """
@@ -68,6 +72,18 @@ def params() -> dict[str, Param]:
             title="Vocabulary version to adopt",
             description="Number or name of a loaded version. Given, no file is read: what it changes is made again.",
         ),
+        "backfill": Param(
+            None,
+            type=["null", "string"],
+            title="Id of a backfill",
+            description="Given by ./cdmflow backfill, so that a night that is done again is another run.",
+        ),
+        "persons_file": Param(
+            None,
+            type=["null", "string"],
+            title="Persons of a backfill",
+            description="File of person_ids, one a line: a backfill makes them again. Empty: those of its batches.",
+        ),
         "business_date": Param(
             None,
             type=["null", "string"],
@@ -86,8 +102,8 @@ def nightly(source: str) -> DAG:
         description=f"{source} files → OMOP CDM v5.4 in PostgreSQL, gated",
         doc_md=DOC,
         schedule=CronDataIntervalTimetable("0 2 * * *", timezone="UTC"),
-        start_date=datetime(2026, 1, 1),
-        catchup=False,
+        start_date=datetime.combine(first_night() or date(2026, 1, 1), time(), tzinfo=UTC),
+        catchup=first_night() is not None,
         max_active_runs=1,
         on_failure_callback=alert_failure,
         deadline=DeadlineAlert(

@@ -1,6 +1,8 @@
 """What the tasks do: name the run, call `etl.pipeline`, and say in Airflow's words whether a retry can help."""
 
 import logging
+import re
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -10,6 +12,8 @@ from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 log = logging.getLogger(__name__)
+WAIT_S = 5
+BACKFILL_ID = re.compile(r"\.b[0-9]{8}T[0-9]{6}-[0-9a-f]{6}$")
 Result = TypeVar("Result")
 
 
@@ -20,10 +24,9 @@ class DatabaseAway(AirflowException):
 @task
 def open_run(source: str) -> dict[str, str | None]:
     """Record the run; its id is Airflow's with the source before it, so every task knows it."""
-    from etl.pipeline import runs
-
     context = get_current_context()
-    chosen = resolve(source, context["run_id"], context["params"], partition_key(context))
+    chosen = resolve(source, run_id_of(source, context), context["params"], partition_key(context))
+    chosen |= calling(lambda: of_night(source, context))
     version = context["params"]["vocabulary_version"]
     if version:
         from etl.pipeline import refresh
@@ -31,7 +34,54 @@ def open_run(source: str) -> dict[str, str | None]:
         known = calling(lambda: refresh.find_version(version, source))
         only = {"input_folder": None, "vocabulary_folder": None, "is_drop": False, "is_live": False}
         chosen |= only | {"vocabulary_id": known.vocabulary_id}
-    return {"run_id": calling(lambda: runs.open_run(**chosen)), "business_date": chosen["business_date"]}
+    while calling(lambda: open_alone(chosen, context)) is None:
+        time.sleep(WAIT_S)
+    return {"run_id": chosen["run_id"], "business_date": chosen["business_date"]}
+
+
+def of_night(source: str, context: Mapping[str, Any]) -> dict[str, Any]:
+    """What the DAG run's night decides: a backfill brings it again, the schedule takes its drop folder."""
+    from etl.pipeline import backfill
+
+    dag_run = context["dag_run"]
+    if dag_run.run_type not in ("backfill", "scheduled") or dag_run.data_interval_start is None:
+        return {}
+    night = dag_run.data_interval_start.date()
+    if dag_run.run_type == "scheduled":
+        return backfill.arguments_of_schedule(source, night)
+    return backfill.arguments_of_night(source, night) | {"persons_file": context["params"]["persons_file"]}
+
+
+def open_alone(chosen: Mapping[str, Any], context: Mapping[str, Any]) -> str | None:
+    """Open the run, unless another one is at work: then None, and nothing is recorded."""
+    from etl.pipeline import runs
+
+    with runs.opening():
+        others = [run_id for run_id in runs.open_runs() if run_id != chosen["run_id"]]
+        at_work = [run_id for run_id in others if is_at_work(run_id, context)]
+        if at_work:
+            log.info("waiting for %s", ", ".join(at_work))
+            return None
+        return runs.open_run(**chosen)
+
+
+def is_at_work(run_id: str, context: Mapping[str, Any]) -> bool:
+    """Whether a run that is recorded as running still is; one of a DAG run that ended is closed as failed."""
+    from airflow.sdk.exceptions import AirflowRuntimeError
+
+    from etl.pipeline import runs
+
+    if runs.is_from_command_line(run_id):
+        return runs.is_run_lock_held()
+    source = runs.load_run(run_id).source
+    try:
+        state = context["ti"].get_dagrun_state(f"cdmflow_nightly_{source}", dag_run_id_of(source, run_id))
+    except AirflowRuntimeError:  # Airflow does not know it any more
+        state = "failed"
+    if state in ("queued", "running"):
+        return True
+    runs.close_run(run_id, failed=True, message="its DAG run ended before the run did")
+    return False
 
 
 @task
@@ -39,7 +89,7 @@ def run_step(source: str, step: str) -> dict[str, int | None]:
     """Run one step of the pipeline: rows in and rows out."""
     from etl.pipeline import runs, tasks
 
-    run_id = pipeline_run_id(source, get_current_context()["run_id"])
+    run_id = run_id_of(source, get_current_context())
     if calling(lambda: runs.load_run(run_id)).status == "unchanged":
         raise AirflowSkipException("The drop brought nothing new: the current release stays.")
     result = calling(lambda: tasks.run_step(run_id, step))
@@ -58,7 +108,7 @@ def close_run(source: str) -> dict[str, str | bool]:
     dag_id, dag_run_id = context["dag"].dag_id, context["run_id"]
     states = context["ti"].get_task_states(dag_id=dag_id, run_ids=[dag_run_id])[dag_run_id]
     failed = any(state in ("failed", "upstream_failed") for state in states.values())
-    run_id = pipeline_run_id(source, dag_run_id)
+    run_id = run_id_of(source, context)
     calling(lambda: runs.close_run(run_id, failed=failed))
     return {"run_id": run_id, "failed": failed}
 
@@ -93,7 +143,7 @@ def alert_failure(context: Mapping[str, Any]) -> None:
     facts = {"event": "failed", "source": source, "dag_run": dag_run.run_id}
     text = "No run of it can be looked up: none was opened, or the database is away. See its log in Airflow."
     try:
-        run = runs.load_run(pipeline_run_id(source, dag_run.run_id))
+        run = runs.load_run(run_id_of(source, context))
         facts |= {"event": "refused" if run.status == "refused" else "failed", "run_id": run.run_id}
         text = f"{run.message or 'see its tasks in Airflow'}. The last release stays as it was."
     except Exception as error:  # noqa: BLE001 - a database that is away is the best reason to tell somebody
@@ -113,17 +163,27 @@ def alert_deadline(source: str, context: Mapping[str, Any] | None = None) -> Non
     )
 
 
-def pipeline_run_id(source: str, dag_run_id: str) -> str:
-    """`synthea.scheduled__2026-11-22T02:00:00+00:00`: the same in every task and in every try of this run."""
-    return f"{source}.{dag_run_id}"
+def run_id_of(source: str, context: Mapping[str, Any]) -> str:
+    """`synthea.scheduled__2026-11-22T02:00:00+00:00`: the same in every task and in every try of this run.
+
+    A backfill's own id ends it: Airflow does a night again under the id that its DAG run had before.
+    """
+    dag_run = context["dag_run"]
+    backfill = (dag_run.conf or {}).get("backfill")
+    return f"{source}.{dag_run.run_id}" + (f".{backfill}" if backfill else "")
+
+
+def dag_run_id_of(source: str, run_id: str) -> str:
+    """Airflow's id of a run's DAG run."""
+    return BACKFILL_ID.sub("", run_id.removeprefix(f"{source}."))
 
 
 def partition_key(context: Mapping[str, Any]) -> str | None:
     return getattr(context["dag_run"], "partition_key", None)
 
 
-def resolve(source: str, dag_run_id: str, params: Mapping[str, Any], key: str | None = None) -> dict[str, Any]:
-    """The arguments of `etl.pipeline.open_run` for a scheduled, backfilled or manual run.
+def resolve(source: str, run_id: str, params: Mapping[str, Any], key: str | None = None) -> dict[str, Any]:
+    """The arguments of `etl.pipeline.open_run` for any run, as far as params and partition key tell.
 
     The business date is the partition key, else the param, else None: the newest date in the files. Neither the clock
     nor a logical date (a manual run has none) decides over the data, so a repeated load gives the same CDM.
@@ -145,7 +205,7 @@ def resolve(source: str, dag_run_id: str, params: Mapping[str, Any], key: str | 
         "is_drop": bool(params["is_drop"]),
         "is_live": bool(params["is_live"]),
         "business_date": None if given is None else str(given),
-        "run_id": pipeline_run_id(source, dag_run_id),
+        "run_id": run_id,
     }
 
 

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -137,6 +138,21 @@ def child_environment(of: Settings) -> dict[str, str]:
 def default_input() -> Path:
     """Where a source's files lie unless a run says otherwise: CDMFLOW_INPUT, or the demo's hospital."""
     return Path(os.environ.get("CDMFLOW_INPUT") or settings().demo_dir / "hospital")
+
+
+def incoming() -> Path | None:
+    """The folder of the nightly drop folders, each named after its date: CDMFLOW_INCOMING; None where there is none."""
+    told = os.environ.get("CDMFLOW_INCOMING")
+    return Path(told) if told else None
+
+
+def first_night() -> date | None:
+    """From which night on the schedule catches up on nights that were missed: CDMFLOW_FIRST_NIGHT, a date.
+
+    None: only the newest night is run.
+    """
+    told = os.environ.get("CDMFLOW_FIRST_NIGHT")
+    return date.fromisoformat(told) if told else None
 
 
 def source_url() -> str | None:

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from etl.config import settings
 from etl.demo import demo_vocabulary_folder
 from etl.land import load_contract
 from etl.pipeline.account import TableAccount, table_accounts
+from etl.pipeline.backfill import arguments_of_night
 from etl.pipeline.execute import run_steps
 from etl.pipeline.refresh import load_version
 from etl.pipeline.runs import Run, close_run, database, engine, load_run, open_run, record
@@ -149,6 +151,14 @@ class Hospital:
     def drop(self, folder: Path) -> Run:
         """A night's drop on top of the current release."""
         run_id = open_run(source="synthea", input_folder=str(folder), vocabulary_folder=None, is_drop=True)
+        run_steps(run_id)
+        return load_run(run_id)
+
+    def backfill(self, night: str, persons_file: Path | None = None) -> Run:
+        """A night brought again, as Airflow's backfill does it."""
+        day = date.fromisoformat(night)
+        chosen = {"persons_file": str(persons_file) if persons_file else None, **arguments_of_night("synthea", day)}
+        run_id = open_run(source="synthea", **chosen)
         run_steps(run_id)
         return load_run(run_id)
 

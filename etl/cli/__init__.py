@@ -50,12 +50,13 @@ def options(
 
 def register() -> None:
     """Hang all commands on the app; their modules are light."""
-    from etl.cli import demo, explain, mapping, query, releases, run, servers, status, test, trace, vocabulary
+    from etl.cli import backfill, demo, explain, mapping, query, releases, run, servers, status, test, trace, vocabulary
 
     commands: list[tuple[str, Callable[..., object]]] = [
         ("demo", demo.demo),
         ("run", run.run),
         ("rebuild", run.rebuild),
+        ("backfill", backfill.backfill),
         ("sql", query.sql),
         ("status", status.status),
         ("trace", trace.trace),

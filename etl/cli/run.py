@@ -104,23 +104,46 @@ def start_run(
     from etl.config import settings
     from etl.pipeline import steps
     from etl.pipeline.execute import run_steps
-    from etl.pipeline.runs import database, open_run
+    from etl.pipeline.runs import database, open_run, opening
 
     with waiting("Starting PostgreSQL …"):
         database(settings())
-    run_id = open_run(
-        source=source,
-        input_folder=str(folder) if folder else None,
-        vocabulary_folder=str(vocabulary) if vocabulary else None,
-        vocabulary_id=vocabulary_id,
-        is_drop=is_drop,
-        is_live=is_live,
-        business_date=date,
-    )
+    with opening():
+        refuse_beside_airflow()
+        run_id = open_run(
+            source=source,
+            input_folder=str(folder) if folder else None,
+            vocabulary_folder=str(vocabulary) if vocabulary else None,
+            vocabulary_id=vocabulary_id,
+            is_drop=is_drop,
+            is_live=is_live,
+            business_date=date,
+        )
     out.print(f"Run [bold]{run_id}[/bold] of source {source}", highlight=False)
     with steps_progress(len(steps(source))) as tell:
         run_steps(run_id, workers=workers, progress=tell)
     return run_id
+
+
+def refuse_beside_airflow() -> None:
+    """Locked while this home's Airflow takes a run through its steps; records of runs that ended with it are closed."""
+    from etl.config import settings
+    from etl.errors import Locked
+    from etl.pipeline.runs import close_run, is_from_command_line, load_run, open_runs
+    from etl.services import airflow, airflow_runs
+
+    for run_id in open_runs():
+        if is_from_command_line(run_id):
+            continue
+        if airflow.status(settings()).running and airflow_runs.is_run_active(
+            settings(), run_id, load_run(run_id).source
+        ):
+            raise Locked(
+                f"Airflow's run {run_id} is under way; no other run started.",
+                state="Nothing was written.",
+                todo="Wait for it: ./cdmflow status shows what is running.",
+            )
+        close_run(run_id, failed=True, message="its DAG run ended before the run did")
 
 
 def resume_run(workers: int | None) -> str:

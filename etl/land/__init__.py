@@ -6,7 +6,7 @@ from etl.land.batches import LandedBatch, batch_path, land_batch
 from etl.land.contract import NAME, Contract, SourceColumn, SourceTable, read_contract
 from etl.land.current import batches_by_table, business_date, current_tables, kept_batches, landed_columns
 from etl.land.database import Extracted, as_extracted, extract_database
-from etl.land.folder import LandingPlan, LandingResult, land_folder, plan_folder
+from etl.land.folder import LandingPlan, LandingResult, land_folder, plan_folder, read_folder
 
 __all__ = [
     "Contract",
@@ -29,6 +29,7 @@ __all__ = [
     "load_contract",
     "plan_folder",
     "read_contract",
+    "read_folder",
 ]
 
 

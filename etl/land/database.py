@@ -77,12 +77,14 @@ def extract_database(
     folder: Path,
     *,
     since: Mapping[str, date | datetime | int | None] | None = None,
+    until: date | None = None,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Extracted:
     """Write `<file>.csv` in UTF-8 for every table of the contract that the database has, all as of one moment.
 
-    Of a table with a watermark only rows from `since[table]` on are read, that value included. All faults of the
+    Of a table with a watermark only rows from `since[table]` on are read, that value included, and only those
+    before `until`, if it is given. All faults of the
     contract come before anything is read. On PostgreSQL `workers` tables are read at a time, in one snapshot.
     Errors: UsageError for the URL, ContractError for tables and columns, DatabaseUnavailable.
     """
@@ -101,7 +103,7 @@ def extract_database(
             connection = free.get()
             try:
                 output = folder / f"{relation.table.file}.csv"
-                _read(connection, relation, (since or {}).get(relation.table.name), output)
+                _read(connection, relation, (since or {}).get(relation.table.name), until, output)
                 tell(relation.table.name, output.stat().st_size)
                 return output.stat().st_size
             finally:
@@ -215,7 +217,9 @@ def _columns(table: SourceTable, present: Sequence[str]) -> tuple[dict[str, str]
     return columns, lacking
 
 
-def _read(connection: sqlalchemy.Connection, relation: _Relation, since: object, output: Path) -> None:
+def _read(
+    connection: sqlalchemy.Connection, relation: _Relation, since: object, until: date | None, output: Path
+) -> None:
     own = sqlalchemy.table(
         relation.name, *(sqlalchemy.column(name) for name in relation.columns.values()), schema=relation.schema
     )
@@ -224,6 +228,8 @@ def _read(connection: sqlalchemy.Connection, relation: _Relation, since: object,
     if watermark is not None and since is not None:
         named = next(actual for name, actual in relation.columns.items() if name.lower() == watermark)
         query = query.where(own.c[named] >= since)
+        if until is not None:
+            query = query.where(own.c[named] < until)
     if connection.dialect.name == "postgresql":
         _copy(connection, query, output)
     else:

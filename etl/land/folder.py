@@ -13,8 +13,9 @@ from etl.config import Settings
 from etl.errors import ContractError, DatabaseUnavailable
 from etl.land.batches import LandedBatch, land_batch
 from etl.land.contract import Contract, SourceTable
+from etl.land.csv_files import land_file
 from etl.land.manifest import check_manifest
-from etl.land.parts import Delivery, find_files, read_headers
+from etl.land.parts import Delivery, find_files, name_of, prepare_delivery, read_headers
 from etl.land.source_file import Header
 from etl.log import get_logger
 
@@ -137,6 +138,30 @@ def land_folder(
     if result.missing_message:
         log.warning("%s", result.missing_message)
     return result
+
+
+def read_folder(contract: Contract, folder: Path, scratch: Path) -> dict[str, Path]:
+    """What a drop folder would land, as a Parquet file by table below `scratch`: nothing is recorded.
+
+    Errors: as those of landing.
+    """
+    plan = plan_folder(contract, folder, is_drop=True)
+    read = {}
+    for name, paths in plan.files.items():
+        table, output = contract.tables[name], scratch / f"{name}.parquet"
+        prepared = prepare_delivery(paths, table.encoding, scratch / f".{name}.csv")
+        land_file(
+            contract,
+            table,
+            plan.headers[name],
+            prepared,
+            file_name=name_of(paths),
+            first_row_id=1,
+            output=output,
+            rejects=scratch / f"{name}.rejects.parquet",
+        )
+        read[name] = output
+    return read
 
 
 def _in_parallel(

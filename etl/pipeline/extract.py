@@ -2,7 +2,8 @@
 
 import shutil
 from collections.abc import Mapping
-from datetime import date, datetime
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from etl import land
@@ -11,6 +12,7 @@ from etl.config import settings, source_url
 from etl.engine import connection, relation
 from etl.errors import UsageError
 from etl.log import get_logger
+from etl.pipeline.nights import night_of
 from etl.pipeline.runs import Run, load_run, state_files
 
 log = get_logger(__name__)
@@ -19,7 +21,8 @@ log = get_logger(__name__)
 def extract(run: Run, contract: land.Contract) -> Path:
     """Read the source database into files, once per run: who goes on with a killed run lands the same moment.
 
-    Of tables with a watermark, the rows from the newest that the current release has.
+    Of tables with a watermark, the rows from the newest that the current release has. A backfill reads only such
+    tables, and of them the rows of its night; which are none for a watermark that is not a date or time.
     """
     configured, url = settings(), source_url()
     if url is None:
@@ -30,11 +33,15 @@ def extract(run: Run, contract: land.Contract) -> Path:
     if not folder.exists():
         beside = folder.with_name(f".{folder.name}")
         shutil.rmtree(beside, ignore_errors=True)
+        night = night_of(run) if run.parameters.get("is_backfill") else None
+        wanted = contract if night is None else dated_tables(contract)
+        since = _watermarks(run, contract) if night is None else dict.fromkeys(wanted.tables, night)
         found = land.extract_database(
             url,
-            contract,
+            wanted,
             beside,
-            since=_watermarks(run, contract),
+            since=since,
+            until=None if night is None else night + timedelta(days=1),
             workers=configured.workers,
             progress=lambda table, size: log.info("extracted %s: %s bytes", table, f"{size:,}"),
         )
@@ -42,6 +49,15 @@ def extract(run: Run, contract: land.Contract) -> Path:
             log.warning("The source database has no %s: these tables stay as they are.", ", ".join(found.missing))
         beside.rename(folder)
     return folder
+
+
+def dated_tables(contract: land.Contract) -> land.Contract:
+    """The contract of the tables whose watermark tells the day: these can be read again as of a night."""
+
+    def is_dated(table: land.SourceTable) -> bool:
+        return any(c.lower == table.watermark and c.sql_type in ("date", "timestamp") for c in table.columns)
+
+    return replace(contract, tables={name: table for name, table in contract.tables.items() if is_dated(table)})
 
 
 def extract_folder(run: Run) -> Path:

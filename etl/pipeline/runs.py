@@ -23,7 +23,7 @@ from etl.errors import Locked, UsageError
 from etl.land import batches_by_table, current_tables, load_contract
 from etl.pipeline.models import maps_digest, models, rules_digest, sources
 from etl.postgres import Database, ensure_server
-from etl.state.locks import RUN_LOCK
+from etl.state.locks import OPEN_LOCK, RUN_LOCK
 
 COMMAND_LINE_RUN = "^[0-9]{8}T[0-9]{6}-[0-9a-f]{6}$"
 RUN_ID = re.compile(r"^[A-Za-z0-9_.:+-]{1,120}$")
@@ -102,9 +102,16 @@ def open_run(
     is_drop: bool = False,
     is_live: bool = False,
     business_date: str | None = None,
+    night: date | None = None,
+    is_backfill: bool = False,
+    persons_file: str | None = None,
     run_id: str | None = None,
 ) -> str:
     """Record a run and return its id; opening the same id again continues it.
+
+    `night` is the date that the run's data belongs to; a drop folder named after a date is that night's. `is_backfill`
+    brings that night again, from its folder, from the database or from its landed batches, and makes the persons of its
+    batches again, or those of `persons_file` (person_ids, one a line).
 
     `is_live` reads the source database instead of a folder: everything at first, then what changed since the current
     release. A drop is what changed since then: tables that it lacks stay as they are there. Without an input folder
@@ -119,11 +126,15 @@ def open_run(
             raise UsageError(f"The {what} folder {folder} does not exist.", state="Nothing was loaded.")
     if business_date is not None:
         _date(business_date)
+    if is_backfill and night is None:
+        raise UsageError("A backfill is of a night.", todo="Name its date.")
     run_id = run_id or new_run_id()
     if not RUN_ID.match(run_id):
         raise UsageError(f"{run_id!r} is no run id: letters, digits and . _ : + - only.")
+    is_drop = is_drop or is_backfill
     base_run = current_run(source) if is_drop or input_folder is None else None
     is_drop = is_drop or (is_live and base_run is not None)
+    night = night or (night_of_folder(input_folder) if is_drop else None)
     if base_run is None and not is_live and (is_drop or input_folder is None):
         raise UsageError(
             f"Source {source} has no release that this could start from.",
@@ -142,6 +153,9 @@ def open_run(
         "is_live": is_live,
         "base_run": base_run,
         "business_date": business_date,
+        "night": None if night is None else str(night),
+        "is_backfill": is_backfill,
+        "persons_file": _whole_path(persons_file),
         "rules": rules_digest(source),
         "maps": maps_digest(source),
     }
@@ -177,6 +191,14 @@ def _refuse_vocabulary(vocabulary_id: int, base_run: str | None, *, is_alone: bo
         raise UsageError(f"Vocabulary {vocabulary_id} is the current release's already.", state="Nothing was changed.")
 
 
+def night_of_folder(folder: str | None) -> date | None:
+    """The date that a drop folder is named after; None for any other name."""
+    try:
+        return date.fromisoformat(Path(folder).name) if folder else None
+    except ValueError:
+        return None
+
+
 def _whole_path(folder: str | None) -> str | None:
     return None if folder is None else str(Path(folder).resolve())
 
@@ -193,6 +215,41 @@ def current_run(source: str) -> str | None:
             .limit(1)
         ).scalar_one_or_none()
     return found
+
+
+@contextmanager
+def opening() -> Iterator[None]:
+    """Hold the right to open a run: who opens one looks for others at work first, one process at a time."""
+    with engine(database(settings())).connect() as con:
+        con = con.execution_options(isolation_level="AUTOCOMMIT")
+        con.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_lock(OPEN_LOCK)))
+        try:
+            yield
+        finally:
+            con.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_unlock(OPEN_LOCK)))
+
+
+def open_runs() -> list[str]:
+    """The ids of all runs that are recorded as running, oldest first; a killed one's too until it is found out."""
+    mine = state.run.c
+    with engine(database(settings())).connect() as con:
+        query = sqlalchemy.select(mine.run_id).where(mine.status == "running").order_by(mine.started_at)
+        return list(con.execute(query).scalars())
+
+
+def is_from_command_line(run_id: str) -> bool:
+    """Whether the command line opened the run: Airflow's ids have another form."""
+    return re.match(COMMAND_LINE_RUN, run_id) is not None
+
+
+def is_run_lock_held() -> bool:
+    """Whether some process takes a command line run through its steps right now."""
+    held = (
+        "SELECT count(*) FROM pg_locks JOIN pg_database AS here ON here.oid = database "
+        "WHERE locktype = 'advisory' AND classid = 0 AND objid = :lock AND granted AND datname = current_database()"
+    )
+    with engine(database(settings())).connect() as con:
+        return bool(con.execute(sqlalchemy.text(held), {"lock": RUN_LOCK}).scalar_one())
 
 
 @contextmanager

@@ -78,9 +78,18 @@ def in_place_tables(source: str) -> frozenset[str]:
 
 
 def narrow(
-    run: Run, contract: land.Contract, current: Files, arrived: Files, unchanged: Collection[str], cutoff: date
+    run: Run,
+    contract: land.Contract,
+    current: Files,
+    arrived: Files,
+    unchanged: Collection[str],
+    cutoff: date,
+    again: Collection[str] = (),
 ) -> tuple[Scope, dict[str, list[Path]]]:
-    """Decide whom the run makes again, and give the files that its SQL reads. Everybody: the files as they are."""
+    """Decide whom the run makes again, and give the files that its SQL reads. Everybody: the files as they are.
+
+    `again` are keys of persons who are made again in any case.
+    """
     everybody = _why_everybody(run, contract)
     if everybody:
         return Scope(None, everybody), dict(current)
@@ -91,12 +100,13 @@ def narrow(
     others = persons_with_other_codes(run, base, current)
     if others is None:
         return Scope(None, "the vocabulary describes concepts anew that every record has"), dict(current)
+    others += again
     others += hanging_on_cutoff(run.source, base.cutoff_date, cutoff)
     in_place = in_place_tables(run.source)
     found = write_affected_persons(contract, before, current, arrived, in_place, others, persons)
     if found is None:
         return Scope(None, "a table changed of which it cannot be told whom it concerns"), dict(current)
-    held = _persons_held(run.source)
+    held = persons_held(run.source)
     if found > LARGEST_SHARE * held:
         return Scope(None, f"{found:,} of {held:,} persons are concerned"), dict(current)
     narrowed = write_rows_of(narrowed_tables(contract), current, persons, run.folder / "scope")
@@ -186,7 +196,8 @@ CUTOFF_PERSONS = (
 )
 
 
-def _persons_held(source: str) -> int:
+def persons_held(source: str) -> int:
+    """Persons of a source that ever got a person_id."""
     with engine(database(settings())).connect() as con:
         counted = sqlalchemy.select(sqlalchemy.func.count()).where(state.person.c.source == source)
         return int(con.execute(counted).scalar_one())

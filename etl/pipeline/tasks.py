@@ -14,7 +14,7 @@ from etl.config import settings
 from etl.engine import connection, count_rows, run_model
 from etl.errors import CdmflowError
 from etl.log import get_logger
-from etl.pipeline import account
+from etl.pipeline import account, nights
 from etl.pipeline.extract import extract, extract_folder
 from etl.pipeline.gate import judge_candidate, judge_landing
 from etl.pipeline.mapping_report import report_mapping
@@ -130,11 +130,12 @@ def run_models(run: Run, step: Step) -> Outcome:
 def _land(run: Run) -> Outcome:
     configured = settings()
     db = engine(database(configured))
-    contract = land.load_contract(configured, run.source)
+    contract = whole = land.load_contract(configured, run.source)
     folder = run.parameters["input_folder"]
     is_live = bool(run.parameters.get("is_live"))
     if is_live:
-        folder, contract = extract(run, contract), land.as_extracted(contract)
+        contract = land.as_extracted(contract)
+        folder = extract(run, contract)
     landed = land.LandingResult((), (), {}, {}, {})
     if folder is not None:
         landed = land.land_folder(
@@ -149,7 +150,14 @@ def _land(run: Run) -> Outcome:
     if is_live:
         shutil.rmtree(extract_folder(run), ignore_errors=True)
     number_landed_persons(db, contract, configured)
-    batch_ids = _state_after(run, contract, list(landed.batch_ids))
+    contract = whole
+    arrived = {batch.table: [batch.batch_id] for batch in landed.batches}
+    if run.parameters.get("is_backfill"):
+        night = nights.night_of(run)
+        assert night is not None
+        replayed = nights.delivered_last(run.source, night)
+        arrived |= {name: [batch] for name, batch in replayed.items() if name not in arrived}
+    batch_ids = _state_after(run, contract, arrived)
     unchanged, known = unchanged_files(run, batch_ids), known_batches(run.source, batch_ids)
     current = land.current_tables(configured, db, contract, batch_ids, run.folder, known, unchanged)
     given = run.parameters.get("business_date")
@@ -160,17 +168,22 @@ def _land(run: Run) -> Outcome:
             state="Nothing was published.",
             todo="Give it with --date, or check the business dates in tables.yml.",
         )
-    arrived = {batch.table: [batch.path] for batch in landed.batches}
-    concerned, narrowed = narrow(run, contract, current, arrived, unchanged, cutoff)
+    paths = {
+        name: [land.batch_path(configured, run.source, name, number) for number in ids]
+        for name, ids in arrived.items()
+        if not _took_batches_away(run, name, batch_ids)
+    }
+    again = _persons_again(run, contract, arrived)
+    concerned, narrowed = narrow(run, contract, current, paths, unchanged, cutoff, again)
     remember_landing(run, current, narrowed)
     record(
         run.run_id,
         scope="all" if concerned.persons is None else "persons",
         batch_ids=batch_ids,
         cutoff_date=cutoff,
-        parameters=run.parameters | {"landed": list(landed.batch_ids)},
+        parameters=run.parameters | {"landed": [number for ids in arrived.values() for number in ids]},
     )
-    if _is_as_published(run, batch_ids, cutoff):
+    if not again and _is_as_published(run, batch_ids, cutoff):
         record(run.run_id, status="unchanged", message="the drop brought nothing new")
     rejected = sum(sum(reasons.values()) for reasons in landed.rejected.values())
     missing = f"; not delivered: {', '.join(landed.missing_optional)}" if landed.missing_optional else ""
@@ -179,22 +192,47 @@ def _land(run: Run) -> Outcome:
     return received, received - rejected, f"{rejected:,} rejected{missing}{told}"
 
 
-def _state_after(run: Run, contract: land.Contract, landed: list[int]) -> list[int]:
-    """The batches that make up every table's state, oldest first: those of the base run, changed by what landed.
+def _took_batches_away(run: Run, table: str, batch_ids: list[int]) -> bool:
+    """Whether the run's state lacks a batch of the base run's: then more rows differ than those that arrived."""
+    base = run.parameters.get("base_run")
+    if base is None:
+        return False
+    before = land.batches_by_table(engine(database(settings())), run.source, load_run(base).batch_ids or [])
+    return not set(before.get(table, [])) <= set(batch_ids)
+
+
+def _persons_again(run: Run, contract: land.Contract, arrived: dict[str, list[int]]) -> list[str]:
+    """Keys of the persons that a backfill makes again though nothing of theirs changed."""
+    if not run.parameters.get("is_backfill"):
+        return []
+    chosen = run.parameters["persons_file"]
+    if chosen is not None:
+        return nights.keys_of_persons(run.source, Path(chosen))
+    return nights.persons_of_batches(contract, {name: batches[-1] for name, batches in arrived.items()})
+
+
+def _state_after(run: Run, contract: land.Contract, arrived: dict[str, list[int]]) -> list[int]:
+    """The batches that make up every table's state, oldest first: those of the base run, changed by what arrived.
 
     A complete delivery counts tables as empty that it lacks; what is appended to goes on from the current release.
     """
     db = engine(database(settings()))
     base_run = run.parameters.get("base_run") or current_run(run.source)
     before = land.batches_by_table(db, run.source, load_run(base_run).batch_ids or []) if base_run else {}
-    arrived = land.batches_by_table(db, run.source, landed)
+    night = nights.night_of(run)
+    known = nights.known_nights(run.source) if night else None
     is_complete = run.parameters.get("base_run") is None
     kept: list[int] = []
     for name, table in contract.tables.items():
         if is_complete and table.change == "snapshot":
             kept += arrived.get(name, [])
-        else:
+        elif night is None or known is None:
             kept += land.kept_batches(table, before.get(name, []), arrived.get(name, []))
+        else:
+            is_dated = nights.is_dated(run.parameters)
+            kept += nights.placed(
+                table, before.get(name, []), arrived.get(name, []), night, is_dated=is_dated, known=known
+            )
     return kept
 
 

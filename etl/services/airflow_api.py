@@ -45,11 +45,11 @@ class Client:
     def patch(self, path: str, body: Mapping[str, object]) -> Any:
         return request("PATCH", self.url + path, self.token, body)
 
-    def get_all(self, path: str, key: str) -> list[Any]:
+    def get_all(self, path: str, key: str, **query: str | int) -> list[Any]:
         """All pages of a collection."""
         found: list[Any] = []
         while True:
-            page = self.get(path, limit=PAGE, offset=len(found))
+            page = self.get(path, limit=PAGE, offset=len(found), **query)
             found += page[key]
             if not page[key] or len(found) >= page["total_entries"]:
                 return found

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from etl.config import Settings
-from etl.errors import CdmflowError
+from etl.errors import CdmflowError, Locked
 from etl.services import airflow, airflow_api
 from etl.services.airflow_api import ApiError, Client, quoted
 
@@ -15,6 +15,7 @@ FINAL = ("success", "failed")
 DAG_TIMEOUT_S = 60
 INTERVAL_S = 0.5
 CHECK_EVERY = 10
+BACKFILL_ENDS_S = 90
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,117 @@ def run_state(client: Client, dag_id: str, run_id: str) -> RunState:
     return RunState(dag_id, run_id, state, tasks)
 
 
+def pipeline_run_id(source: str, dag_run_id: str, backfill: str | None) -> str:
+    """The pipeline's id of a DAG run's run, as the DAG's tasks make it."""
+    return f"{source}.{dag_run_id}" + (f".{backfill}" if backfill else "")
+
+
+def is_run_active(settings: Settings, run_id: str, source: str) -> bool:
+    """Whether the DAG run of a pipeline's run is still under way."""
+    client = airflow_api.log_in(settings)
+    path = f"/api/v2/dags/cdmflow_nightly_{source}/dagRuns"
+    under_way = [run for state in ("queued", "running") for run in client.get_all(path, "dag_runs", state=state)]
+    return run_id in {
+        pipeline_run_id(source, run["dag_run_id"], (run["conf"] or {}).get("backfill")) for run in under_way
+    }
+
+
 def task_states(settings: Settings, dag_id: str, run_id: str) -> tuple[TaskState, ...]:
     return run_state(airflow_api.log_in(settings), dag_id, run_id).tasks
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """A backfill in Airflow: its nights' DAG runs by logical date."""
+
+    backfill_id: int
+    conf_id: str
+    runs: Mapping[str, RunState]
+
+    @property
+    def finished(self) -> bool:
+        return all(run.finished for run in self.runs.values())
+
+
+def backfill(
+    settings: Settings, dag_id: str, first: datetime, last: datetime, conf: Mapping[str, object], *, only_failed: bool
+) -> Backfill:
+    """Let Airflow run the DAG for every logical date from `first` to `last`, one after the other; unpauses the DAG.
+
+    The same range while its backfill is still under way is that backfill. Errors: Locked beside another backfill, or
+    while one of these nights runs.
+    """
+    client = airflow_api.log_in(settings)
+    known = wait_for_dag(settings, client, dag_id)
+    deadline = time.monotonic() + BACKFILL_ENDS_S
+    while under_way := _active_backfill(client, dag_id):
+        same = (datetime.fromisoformat(under_way[key]) for key in ("from_date", "to_date"))
+        now = backfill_state(client, dag_id, under_way["id"], under_way["dag_run_conf"]["backfill"], first, last)
+        if not now.finished and tuple(same) == (first, last):
+            return now
+        # Airflow looks twice a minute whether all of a backfill's runs have ended
+        if not now.finished or not airflow_api.wait_until(deadline, INTERVAL_S):
+            raise Locked(
+                f"The backfill of {under_way['from_date'][:10]} to {under_way['to_date'][:10]} is under way.",
+                state="Nothing was started.",
+                todo="Wait for it, or end it in Airflow: Browse, Backfills.",
+            )
+    body = {
+        "dag_id": dag_id,
+        "from_date": first.isoformat(),
+        "to_date": last.isoformat(),
+        "dag_run_conf": dict(conf),
+        "reprocess_behavior": "failed" if only_failed else "completed",
+        "max_active_runs": 1,
+        "run_on_latest_version": True,
+    }
+    made = client.post("/api/v2/backfills", body)
+    if known["is_paused"]:
+        client.patch(f"/api/v2/dags/{quoted(dag_id)}", {"is_paused": False})
+    return backfill_state(client, dag_id, made["id"], str(conf["backfill"]), first, last)
+
+
+def _active_backfill(client: Client, dag_id: str) -> dict[str, Any] | None:
+    found = client.get("/api/v2/backfills", dag_id=dag_id, limit=airflow_api.PAGE, order_by="-id")["backfills"]
+    return next((each for each in found if each["completed_at"] is None), None)
+
+
+def backfill_state(
+    client: Client, dag_id: str, backfill_id: int, conf_id: str, first: datetime, last: datetime
+) -> Backfill:
+    """The DAG runs that a backfill has made so far, by logical date."""
+    path, between = f"/api/v2/dags/{quoted(dag_id)}/dagRuns", (first.isoformat(), last.isoformat())
+    every = client.get_all(path, "dag_runs", logical_date_gte=between[0], logical_date_lte=between[1])
+    found = [run for run in every if (run["conf"] or {}).get("backfill") == conf_id]
+    found.sort(key=lambda run: run["logical_date"])
+    return Backfill(
+        backfill_id,
+        conf_id,
+        {run["logical_date"]: RunState(dag_id, run["dag_run_id"], run["state"], ()) for run in found},
+    )
+
+
+def follow_backfill(
+    settings: Settings,
+    dag_id: str,
+    started: Backfill,
+    first: datetime,
+    last: datetime,
+    on_update: Callable[[Backfill], None] | None = None,
+) -> Backfill:
+    """Follow a backfill until all its runs have ended; `on_update` gets every change."""
+    client = airflow_api.log_in(settings)
+    now, polls = started, 0
+    while True:
+        if on_update and (polls == 0 or now != started):
+            on_update(now)
+        if now.finished:
+            return now
+        time.sleep(INTERVAL_S)
+        polls += 1
+        if polls % CHECK_EVERY == 0:
+            airflow.check_alive(settings)
+        started, now = now, backfill_state(client, dag_id, started.backfill_id, started.conf_id, first, last)
 
 
 def follow(

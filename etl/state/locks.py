@@ -9,3 +9,4 @@ VOCABULARY_LOCK = 0x63646D05  # bundles share a scratch folder
 # sessions, so that a successor waits until the last of a killed publisher's is gone.
 PUBLISH_LOCK = 0x63646D06
 LOADERS_LOCK = 0x63646D07
+OPEN_LOCK = 0x63646D08  # who opens a run looks for others at work first

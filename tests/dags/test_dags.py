@@ -190,7 +190,7 @@ PARAMS = {
 
 
 def test_a_manual_run_without_a_logical_date_takes_its_cutoff_from_the_files(tasks_module: Any) -> None:
-    assert tasks_module.resolve(SOURCE, "manual__1", PARAMS) == {
+    assert tasks_module.resolve(SOURCE, "synthea.manual__1", PARAMS) == {
         "source": SOURCE,
         "input_folder": "/in",
         "vocabulary_folder": "/vocabulary",
