@@ -26,7 +26,8 @@ bag = DagBag(sys.argv[1], bundle_path=Path(sys.argv[1]), bundle_name="dags-folde
 seconds = time.monotonic() - started
 def describe(dag):
     return {
-        "catchup": dag.catchup, "max_active_runs": dag.max_active_runs, "tags": sorted(dag.tags), "doc": dag.doc_md,
+        "catchup": dag.catchup, "start": str(dag.start_date), "max_active_runs": dag.max_active_runs,
+        "tags": sorted(dag.tags), "doc": dag.doc_md,
         "timetable": [type(dag.timetable).__name__, *([dag.timetable.expression, str(dag.timetable.timezone)]
                       if hasattr(dag.timetable, "expression") else [])],
         "params": {name: {"value": p.value, "help": p.description, "schema": p.schema}
@@ -49,7 +50,10 @@ print("RESULT" + json.dumps({"seconds": seconds, "errors": {str(k): str(v) for k
 
 @pytest.fixture(scope="module")
 def bag(tmp_path_factory: pytest.TempPathFactory, project: Path) -> dict[str, Any]:
-    home = tmp_path_factory.mktemp("airflow")
+    return look(tmp_path_factory.mktemp("airflow"), project)
+
+
+def look(home: Path, project: Path, **configured: str) -> dict[str, Any]:
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": f"{project}:{project / 'dags'}",  # Airflow adds the DAGs folder itself
@@ -57,6 +61,7 @@ def bag(tmp_path_factory: pytest.TempPathFactory, project: Path) -> dict[str, An
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
         "CDMFLOW_HOME": str(home / "home"),
+        **configured,
     }
     command = [sys.executable, "-c", LOOK, str(project / "dags")]
     looked = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, timeout=120)
@@ -88,6 +93,23 @@ def test_every_dag_file_loads_without_an_error(bag: dict[str, Any]) -> None:
 def test_each_source_has_a_nightly_dag_and_one_for_its_vocabulary(bag: dict[str, Any]) -> None:
     kinds = ("nightly", "vocabulary")
     assert sorted(bag["dags"]) == sorted(f"cdmflow_{kind}_{source}" for kind in kinds for source in sources())
+
+
+def test_missed_nights_are_caught_up_on_from_the_first_night_that_is_named(
+    nightly: dict[str, Any], tmp_path: Path, project: Path
+) -> None:
+    assert not nightly["catchup"]
+    caught_up = look(tmp_path, project, CDMFLOW_FIRST_NIGHT="2026-11-01")["dags"][f"cdmflow_nightly_{SOURCE}"]
+    assert (caught_up["catchup"], caught_up["start"]) == (True, "2026-11-01 00:00:00+00:00")
+
+
+def test_a_run_is_named_after_its_dag_run_and_its_backfill(tasks_module: Any) -> None:
+    night = "backfill__2024-06-02T02:00:00+00:00"
+    for conf, run_id in (({}, f"synthea.{night}"), ({"backfill": "b20261124T000000-000000"}, None)):
+        context = {"dag_run": SimpleNamespace(run_id=night, conf=conf)}
+        named = tasks_module.run_id_of(SOURCE, context)
+        assert named == (run_id or f"synthea.{night}.b20261124T000000-000000")
+        assert tasks_module.dag_run_id_of(SOURCE, named) == night
 
 
 def test_a_vocabulary_is_adopted_only_after_a_person_said_so(bag: dict[str, Any]) -> None:
@@ -149,10 +171,12 @@ def test_the_schedule_is_an_explicit_cron_at_two_without_catchup(nightly: dict[s
 def test_the_trigger_form_has_types_defaults_and_help(nightly: dict[str, Any]) -> None:
     params = nightly["params"]
     assert sorted(params) == [
+        "backfill",
         "business_date",
         "input_folder",
         "is_drop",
         "is_live",
+        "persons_file",
         "vocabulary_folder",
         "vocabulary_version",
     ]

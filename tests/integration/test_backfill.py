@@ -11,7 +11,7 @@ from tiny_hospital import TABLES, Hospital, Rows, write_tables, write_tiny_hospi
 from etl import land
 from etl.config import Settings
 from etl.errors import UsageError
-from etl.pipeline.backfill import newest_night, plan_backfill
+from etl.pipeline.backfill import arguments_of_schedule, newest_night, plan_backfill
 from etl.pipeline.runs import Run, database, settings
 from etl.publish import rollback
 
@@ -126,13 +126,28 @@ def test_chosen_persons_are_made_again_and_nobody_else(own: Hospital, tmp_path: 
     assert own.release_tables(made) == own.release_tables(first)
     for text in ("4\n", "Bo Two\n"):
         chosen.write_text(text)
-        with pytest.raises(UsageError, match="none of source|not a list of persons") as refused:
+        with pytest.raises(UsageError, match=r"none of source|not a list of persons") as refused:
             plan_backfill("synthea", date(2024, 6, 2), date(2024, 6, 2), chosen)
         assert "Bo" not in str(refused.value)
     with pytest.raises(UsageError, match="is after"):
         plan_backfill("synthea", date(2024, 6, 2), date(2024, 6, 1))
     with pytest.raises(UsageError, match="is not over"):
         plan_backfill("synthea", date(2024, 6, 2), datetime.now(UTC).date())
+
+
+def test_the_schedule_loads_the_folder_of_its_night(own: Hospital, incoming: Path) -> None:
+    with pytest.raises(UsageError, match="Nothing was delivered for the night of 2024-06-01"):
+        arguments_of_schedule("synthea", date(2024, 6, 1))
+    first = arguments_of_schedule("synthea", scheduled(incoming, "2024-06-01"))
+    assert (first["input_folder"], first["is_drop"]) == (str(incoming / "2024-06-01"), False)
+    own.run(write_tiny_hospital(incoming / "2024-06-01"))
+    second = arguments_of_schedule("synthea", scheduled(incoming, SECOND))
+    assert (second["is_drop"], second["night"], second["vocabulary_folder"]) == (True, date(2024, 6, 2), None)
+
+
+def scheduled(incoming: Path, night: str) -> date:
+    write_tiny_hospital(incoming / night)
+    return date.fromisoformat(night)
 
 
 def test_a_night_is_over_when_the_schedule_loads_it() -> None:
