@@ -130,6 +130,10 @@ def _remember(db: sqlalchemy.Engine, run: Run, results: list[quality.CheckResult
             "denominator": result.denominator,
             "status": result.status,
             "seconds": result.seconds,
+            "origin": result.origin,
+            "category": result.category,
+            "allowed_percent": result.allowed_percent,
+            "reason": result.reason,
         }
         for result in results
     ]

@@ -183,4 +183,5 @@ def _result(check: Check, counted: _Counted) -> CheckResult:
         denominator=counted.denominator,
         status=status_of(counted.violated, counted.denominator, check.allowed_percent),
         seconds=counted.seconds,
+        allowed_percent=check.allowed_percent,
     )

@@ -31,7 +31,12 @@ class Check:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """A check counted on one candidate. `status` is passed, failed or not_applicable (nothing to count)."""
+    """A check counted on one candidate. `status` is passed, failed, not_applicable (nothing to count) or error.
+
+    `origin` says who asks: cdm (`expectations/cdm` and the row account), dqd (OHDSI's Data Quality Dashboard) or drift.
+    `category` is Kahn's: Conformance, Completeness or Plausibility. `reason` says why it is not applicable, or what an
+    error was by its class.
+    """
 
     check_id: str
     table: str
@@ -42,6 +47,10 @@ class CheckResult:
     denominator: int
     status: str
     seconds: float
+    origin: str = "cdm"
+    category: str = ""
+    allowed_percent: float = 0.0
+    reason: str = ""
 
 
 @dataclass(frozen=True)

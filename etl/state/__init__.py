@@ -8,8 +8,10 @@ from etl.state.locks import CREATE_TABLES_LOCK
 from etl.state.tables import (
     batch,
     check_result,
+    gate_override,
     metadata,
     person,
+    quarantine,
     reject_count,
     release,
     row_account,
@@ -23,7 +25,9 @@ __all__ = [
     "check_result",
     "connect",
     "create_tables",
+    "gate_override",
     "person",
+    "quarantine",
     "reject_count",
     "release",
     "row_account",
@@ -34,7 +38,13 @@ __all__ = [
 
 
 # Columns that homes made by an older version lack.
-LATER_COLUMNS = ("ALTER TABLE etl.release ADD COLUMN IF NOT EXISTS withdrawn_at timestamptz",)
+LATER_COLUMNS = (
+    "ALTER TABLE etl.release ADD COLUMN IF NOT EXISTS withdrawn_at timestamptz",
+    "ALTER TABLE etl.check_result ADD COLUMN IF NOT EXISTS origin text NOT NULL DEFAULT 'cdm', "
+    "ADD COLUMN IF NOT EXISTS category text NOT NULL DEFAULT '', "
+    "ADD COLUMN IF NOT EXISTS allowed_percent double precision NOT NULL DEFAULT 0, "
+    "ADD COLUMN IF NOT EXISTS reason text NOT NULL DEFAULT ''",
+)
 
 
 def connect(url: str) -> sqlalchemy.Engine:

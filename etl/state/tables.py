@@ -149,4 +149,50 @@ check_result = Table(
     Column("denominator", BigInteger, nullable=False),
     Column("status", Text, nullable=False),
     Column("seconds", Float, nullable=False),
+    Column("origin", Text, nullable=False, server_default="cdm"),  # cdm, dqd, drift
+    Column("category", Text, nullable=False, server_default=""),
+    Column("allowed_percent", Float, nullable=False, server_default="0"),
+    Column("reason", Text, nullable=False, server_default=""),
+)
+
+gate_override = Table(
+    "gate_override",
+    metadata,
+    Column("override_id", Integer, Identity(), primary_key=True),
+    Column("check_id", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("until", Date, nullable=False),  # the last day on which it holds
+    Column("made_by", Text, nullable=False),
+    _now("made_at"),
+    Column("withdrawn_at", DateTime(timezone=True)),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("quarantine_id", BigInteger, Identity(), primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("table_name", Text, nullable=False),  # of the source
+    Column("batch_id", Integer),  # of a rejected record, with its number; else the landed row's id
+    Column("record", BigInteger),
+    Column("source_row_id", BigInteger),
+    Column("check_id", Text, nullable=False),  # of the gate, or `landing.<reason>`
+    Column("reason", Text, nullable=False),
+    Column("first_run", Text, nullable=False),
+    _now("first_seen"),
+    Column("last_run", Text, nullable=False),
+    Column("nights", Integer, nullable=False, server_default="1"),
+    Column("accepted_by", Text),
+    Column("accepted_reason", Text),
+    Column("accepted_at", DateTime(timezone=True)),
+    UniqueConstraint(
+        "source",
+        "table_name",
+        "check_id",
+        "batch_id",
+        "record",
+        "source_row_id",
+        name="row_is_quarantined_once",
+        postgresql_nulls_not_distinct=True,
+    ),
 )
