@@ -1,6 +1,7 @@
 """Publishing a run: only a candidate that both gates passed."""
 
 import shutil
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy
@@ -89,7 +90,7 @@ def _publish_persons(run: Run, verdict: dict[str, Any]) -> publish.Release:
 
 
 def _keep_report(run: Run, release: publish.Release) -> None:
-    record(run.run_id, status="published")
+    record(run.run_id, status="published", ended_at=datetime.now(UTC))
     write_diff(run.source, release)
     remove_old_runs()
     report = run.folder / "report"

@@ -172,7 +172,7 @@ def open_run(
         con.execute(
             state.run.update()
             .where(state.run.c.run_id == run_id, state.run.c.status == "failed")
-            .values(status="running")
+            .values(status="running", ended_at=None)
         )
     load_run(run_id).folder.mkdir(parents=True, exist_ok=True)
     return run_id
@@ -311,10 +311,13 @@ def record(run_id: str, **values: object) -> None:
 
 
 def close_run(run_id: str, *, failed: bool, message: str | None = None) -> None:
-    """End a run; a run that published or was refused keeps that status."""
-    ended = {"ended_at": datetime.now(UTC)}
+    """End a run; one that published, brought nothing new or was refused keeps that status and the time of it.
+
+    From then on another run may begin, whatever of this one's tasks is still to be closed.
+    """
+    ended = sqlalchemy.func.coalesce(state.run.c.ended_at, datetime.now(UTC))
     with engine(database(settings())).begin() as con:
-        con.execute(state.run.update().where(state.run.c.run_id == run_id).values(**ended))
+        con.execute(state.run.update().where(state.run.c.run_id == run_id).values(ended_at=ended))
         con.execute(
             state.run.update()
             .where(state.run.c.run_id == run_id, state.run.c.status == "running")

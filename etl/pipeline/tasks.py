@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from sqlalchemy.dialects.postgresql import insert
@@ -184,7 +184,7 @@ def _land(run: Run) -> Outcome:
         parameters=run.parameters | {"landed": [number for ids in arrived.values() for number in ids]},
     )
     if not again and _is_as_published(run, batch_ids, cutoff):
-        record(run.run_id, status="unchanged", message="the drop brought nothing new")
+        record(run.run_id, status="unchanged", ended_at=datetime.now(UTC), message="the drop brought nothing new")
     rejected = sum(sum(reasons.values()) for reasons in landed.rejected.values())
     missing = f"; not delivered: {', '.join(landed.missing_optional)}" if landed.missing_optional else ""
     received = sum(batch.received for batch in landed.batches)

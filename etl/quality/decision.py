@@ -31,19 +31,25 @@ class Decision:
 
 
 def decide(
-    asked: Mapping[str, Iterable[str]], answers: Sequence[Answer], judged: Mapping[str, bool] | None = None
+    asked: Mapping[str, Iterable[str]],
+    answers: Sequence[Answer],
+    judged: Mapping[str, bool] | None = None,
+    broken: Mapping[str, Sequence[FailedCheck]] | None = None,
 ) -> Decision:
-    """The decision on what was `asked`, check ids by suite.
+    """The decision on what was `asked`, ids of expectations by suite.
 
     Shut when a critical check failed, an expectation raised or was not answered, a suite is empty, nothing was asked,
-    or an answer differs from `judged`, the outcome of the same counts computed apart from Great Expectations.
+    or an answer differs from `judged`, the outcome of the same counts computed apart from Great Expectations. `broken`
+    names the checks of an expectation that do not hold, where it speaks of more than itself.
     """
     expected = {suite: set(ids) for suite, ids in asked.items()}
     answered = {(answer.suite, answer.asked): answer for answer in answers}
     usable = [answer for answer in answered.values() if not answer.raised]
     failed = [answer for answer in usable if not answer.success and answer.severity == "critical"]
     warnings = [answer for answer in usable if not answer.success and answer.severity != "critical"]
-    reasons = [str(_failed(answer)) for answer in failed]
+    told = broken or {}
+    stopping = [check for answer in failed for check in _failed(answer, told)]
+    reasons = [str(check) for check in stopping]
     reasons += [f"{answer.asked}: could not be evaluated" for answer in answered.values() if answer.raised]
     for suite, ids in expected.items():
         if not ids:
@@ -58,11 +64,12 @@ def decide(
     return Decision(
         evaluated=len(usable),
         expected=sum(len(ids) for ids in expected.values()),
-        failed=tuple(_failed(answer) for answer in failed),
-        warnings=tuple(_failed(answer) for answer in warnings),
+        failed=tuple(stopping),
+        warnings=tuple(check for answer in warnings for check in _failed(answer, told)),
         reasons=tuple(reasons),
     )
 
 
-def _failed(answer: Answer) -> FailedCheck:
-    return FailedCheck(answer.asked, answer.severity, answer.violated, answer.denominator)
+def _failed(answer: Answer, broken: Mapping[str, Sequence[FailedCheck]]) -> Sequence[FailedCheck]:
+    alone = FailedCheck(answer.asked, answer.severity, answer.violated, answer.denominator)
+    return broken.get(answer.asked) or (alone,)

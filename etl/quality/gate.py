@@ -15,9 +15,9 @@ from etl.config import Settings, settings
 from etl.log import get_logger
 from etl.quality.compute import LEDGER_TYPES, ledger_checks
 from etl.quality.decision import Answer, Decision, decide
-from etl.quality.model import Check, CheckResult, GateResult, LandedTable
+from etl.quality.model import Check, CheckResult, FailedCheck, GateResult, LandedTable
+from etl.quality.questions import Suites, questions
 from etl.quality.suites import read_suites
-from etl.quality.verdict import Threshold, judge
 
 logger = get_logger(__name__)
 
@@ -41,36 +41,68 @@ def _import_gx() -> None:
 
 
 def gate_candidate(
-    results: Sequence[CheckResult], report_dir: Path, *, suites: Mapping[str, Sequence[Check]] | None = None
+    results: Sequence[CheckResult],
+    report_dir: Path,
+    *,
+    suites: Mapping[str, Sequence[Check]] | None = None,
+    dashboard: Sequence[CheckResult] = (),
+    severities: Mapping[str, str] | None = None,
+    notes: Mapping[str, str] | None = None,
 ) -> GateResult:
     """Whether a candidate may be published; writes `report_dir`/index.html, a page per table, and results.json.
 
-    `results` are those of `compute_candidate`; `suites` are by default the files of expectations/cdm. A refusal is an
-    answer (`passed` false, with `reasons`), not an error. Counts only, in the answer and in every file.
+    `results` are all counts; `suites` are by default the files of expectations/cdm, `dashboard` tells which checks of
+    OHDSI's Data Quality Dashboard must be among them. `severities` replaces a check's own, `notes` say why, by check
+    id. A refusal is an answer (`passed` false, with `reasons`), not an error. Counts only, in the answer and in every
+    file.
     """
     with _ONE_AT_A_TIME:
-        return _gate_candidate(results, report_dir, suites)
+        if suites is None:
+            suites = read_suites(settings().expectations_dir / "cdm")
+        # Without an account this suite is empty, and so shuts the gate.
+        tables = dict.fromkeys(result.column for result in results if result.check_type in LEDGER_TYPES)
+        accounted = [check for table in tables for check in ledger_checks(table)]
+        asked = questions({**suites, "accounting": accounted}, dashboard, severities or {})
+        return _gate_counts("The candidate's checks", asked, results, report_dir, severities or {}, notes or {})
 
 
-def _gate_candidate(
-    results: Sequence[CheckResult], report_dir: Path, suites: Mapping[str, Sequence[Check]] | None
+def gate_drift(
+    results: Sequence[CheckResult],
+    checks: Sequence[Check],
+    report_dir: Path,
+    severities: Mapping[str, str],
+    notes: Mapping[str, str],
+) -> GateResult:
+    """Whether a candidate has not drifted from the last release; `checks` are asked, `results` their counts."""
+    with _ONE_AT_A_TIME:
+        asked = questions({"drift": checks}, (), severities)
+        return _gate_counts("Drift from the last release", asked, results, report_dir, severities, notes)
+
+
+def _gate_counts(
+    title: str,
+    asked: Suites,
+    results: Sequence[CheckResult],
+    report_dir: Path,
+    severities: Mapping[str, str],
+    notes: Mapping[str, str],
 ) -> GateResult:
     from etl.quality.gx.candidate import validate_candidate
 
     began = time.perf_counter()
-    if suites is None:
-        suites = read_suites(settings().expectations_dir / "cdm")
-    # Without an account this suite is empty, and so shuts the gate.
-    tables = dict.fromkeys(result.column for result in results if result.check_type in LEDGER_TYPES)
-    accounted = [check for table in tables for check in ledger_checks(table)]
-    asked = {**suites, "accounting": accounted}
-    validated = validate_candidate(asked, results)
-    decision = _decide(
-        {suite: [check.check_id for check in checks] for suite, checks in asked.items()},
-        validated,
-        judged=_judged([check for checks in asked.values() for check in checks], results),
-    )
-    return _report("The candidate's checks", decision, validated, report_dir, began)
+    validated = validate_candidate(asked, results, severities)
+    by_id = {result.check_id: result for result in results}
+    judged, broken = {}, {}
+    for question in (question for suite in asked.values() for question in suite):
+        known = [by_id[check_id] for check_id in question.check_ids if check_id in by_id]
+        failed = [result for result in known if result.status in ("failed", "error")]
+        judged[question.asked] = not failed and len(known) == len(question.check_ids)
+        broken[question.asked] = [
+            FailedCheck(one.check_id, question.severity, one.violated, one.denominator, notes.get(one.check_id, ""))
+            for one in failed
+        ]
+    expected = {suite: [question.asked for question in questions] for suite, questions in asked.items()}
+    return _report(title, _decide(expected, validated, judged, broken), validated, report_dir, began)
 
 
 def gate_landing(settings: Settings, tables: Sequence[LandedTable], report_dir: Path) -> GateResult:
@@ -93,21 +125,16 @@ def _gate_landing(settings: Settings, tables: Sequence[LandedTable], report_dir:
     return _report("The landed batches", _decide(questions, validated), validated, report_dir, began)
 
 
-def _judged(checks: Iterable[Check], results: Sequence[CheckResult]) -> dict[str, bool]:
-    """Whether each counted check holds, by the pure verdict."""
-    thresholds = {check.check_id: Threshold(check.severity, check.allowed_percent) for check in checks}
-    verdict = judge([result for result in results if result.check_id in thresholds], thresholds)
-    beyond = {result.check_id for result in (*verdict.failed_critical, *verdict.warnings)}
-    return {result.check_id: result.check_id not in beyond for result in results}
-
-
 def _decide(
-    asked: Mapping[str, Iterable[str]], validated: Sequence[Any], judged: Mapping[str, bool] | None = None
+    asked: Mapping[str, Iterable[str]],
+    validated: Sequence[Any],
+    judged: Mapping[str, bool] | None = None,
+    broken: Mapping[str, Sequence[FailedCheck]] | None = None,
 ) -> Decision:
     from etl.quality.gx.session import answers
 
     given: list[Answer] = list(answers(validated))
-    return decide(asked, given, judged)
+    return decide(asked, given, judged, broken)
 
 
 def _report(title: str, decision: Decision, validated: Sequence[Any], directory: Path, began: float) -> GateResult:

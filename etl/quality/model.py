@@ -92,15 +92,16 @@ class LandedTable:
 
 @dataclass(frozen=True)
 class FailedCheck:
-    """A check that did not hold, with its counts."""
+    """A check that did not hold, with its counts; `note` says why it stops although its own severity would not."""
 
     check_id: str
     severity: str
     violated: int
     denominator: int
+    note: str = ""
 
     def __str__(self) -> str:
-        return f"{self.check_id}: {self.violated:,} of {self.denominator:,}"
+        return f"{self.check_id}: {self.violated:,} of {self.denominator:,}" + (f" ({self.note})" if self.note else "")
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,13 @@
-"""The gate's own expectations: one per check type, each deciding on the counts of one check.
+"""The gate's own expectations: one per check type, each deciding on counts.
 
-A batch is the frame of counted checks (`check_id`, `violated`, `denominator`). All expectations of a suite share one
-metric, the frame as a mapping, so a suite costs one pass however many checks it has. Importing this module registers
-them; Great Expectations leaves out what it does not know, which is why `decision` compares answered with asked.
+A batch is the frame of counted checks. All expectations of a suite share one metric, the frame as a mapping, so a suite
+costs one pass however many checks it has. Each check of ours has an expectation; those of OHDSI's Data Quality
+Dashboard are asked by type, one expectation for all of a table's that have the same severity. Importing this module
+registers them; Great Expectations leaves out what it does not know, which is why `decision` compares answered with
+asked.
 """
 
+from collections import defaultdict
 from typing import Any, ClassVar
 
 from great_expectations.execution_engine import PandasExecutionEngine
@@ -15,6 +18,8 @@ from great_expectations.render import RenderedStringTemplateContent
 from great_expectations.render.renderer.renderer import renderer
 
 COUNTS = "cdmflow.check_counts"
+GROUPS = "cdmflow.check_groups"
+SHOWN = 20
 
 
 class CheckCounts(TableMetricProvider):  # type: ignore[misc]
@@ -37,6 +42,30 @@ class CheckCounts(TableMetricProvider):  # type: ignore[misc]
             check_id: (int(violated), int(denominator))
             for check_id, violated, denominator in zip(*columns, strict=True)
         }
+
+
+class CheckGroups(TableMetricProvider):  # type: ignore[misc]
+    """The frame as (table, check type, severity) → (check_id, violated, denominator, allowed percent, status)."""
+
+    metric_name = GROUPS
+
+    @metric_value(engine=PandasExecutionEngine)  # type: ignore[untyped-decorator]
+    def _pandas(
+        cls,  # noqa: N805 - the decorator makes it a class method
+        execution_engine: PandasExecutionEngine,
+        metric_domain_kwargs: dict[str, Any],
+        metric_value_kwargs: dict[str, Any],
+        metrics: dict[str, Any],
+        runtime_configuration: dict[str, Any],
+    ) -> dict[tuple[str, str, str], list[tuple[str, int, int, float, str]]]:
+        frame, _, _ = execution_engine.get_compute_domain(metric_domain_kwargs, domain_type="table")
+        found: dict[tuple[str, str, str], list[tuple[str, int, int, float, str]]] = defaultdict(list)
+        keys = zip(frame["table"], frame["check_type"], frame["severity"], strict=True)
+        columns = ("check_id", "violated", "denominator", "allowed_percent", "status")
+        rows = zip(*(frame[column] for column in columns), strict=True)
+        for key, (check_id, violated, denominator, allowed, status) in zip(keys, rows, strict=True):
+            found[key].append((check_id, int(violated), int(denominator), float(allowed), status))
+        return dict(found)
 
 
 class CheckExpectation(BatchExpectation):  # type: ignore[misc]
@@ -86,6 +115,58 @@ class CheckExpectation(BatchExpectation):  # type: ignore[misc]
         allowed = f", at most {kwargs['allowed_percent']:g} % otherwise" if kwargs.get("allowed_percent") else ""
         template = {"template": "$sentence", "params": {"sentence": f"{sentence} ({severity}{allowed})"}}
         return [RenderedStringTemplateContent(content_block_type="string_template", string_template=template)]
+
+
+class ExpectDashboardChecksToHold(BatchExpectation):  # type: ignore[misc]
+    """All checks of one type of OHDSI's Data Quality Dashboard on one table hold; `checks` says how many there are.
+
+    DQD's rule: an error never holds, what is not applicable does; nothing allowed means no violated row, otherwise the
+    share must be strictly greater to fail. Fewer or more checks in the frame than asked is a failure.
+    """
+
+    metric_dependencies = (GROUPS,)
+    success_keys = ("table", "check_type", "asked_severity", "checks")
+
+    table: str
+    check_type: str
+    asked_severity: str
+    checks: int
+
+    def _validate(
+        self,
+        metrics: dict[str, Any],
+        runtime_configuration: dict[str, Any] | None = None,
+        execution_engine: Any = None,
+    ) -> dict[str, Any]:
+        rows = metrics[GROUPS].get((self.table, self.check_type, self.asked_severity), [])
+        broken = [row[0] for row in rows if _is_broken(*row[1:])]
+        named = ": " + ", ".join(broken[:SHOWN]) + (" …" if len(broken) > SHOWN else "") if broken else ""
+        return {
+            "success": len(rows) == self.checks and not broken,
+            "result": {
+                "observed_value": f"{len(broken):,} of {len(rows):,} do not hold{named}",
+                "unexpected_count": len(broken),
+                "element_count": len(rows),
+            },
+        }
+
+    @classmethod
+    @renderer(renderer_type="renderer.prescriptive")  # type: ignore[untyped-decorator]
+    def _prescriptive_renderer(
+        cls, configuration: Any = None, result: Any = None, runtime_configuration: Any = None
+    ) -> list[RenderedStringTemplateContent]:
+        configuration = configuration or result.expectation_config
+        kwargs = configuration.kwargs
+        sentence = f"Data Quality Dashboard: all {kwargs['checks']} checks {kwargs['check_type']} hold"
+        severity = getattr(configuration.severity, "value", configuration.severity)
+        template = {"template": "$sentence", "params": {"sentence": f"{sentence} ({severity})"}}
+        return [RenderedStringTemplateContent(content_block_type="string_template", string_template=template)]
+
+
+def _is_broken(violated: int, denominator: int, allowed: float, status: str) -> bool:
+    if status == "error":
+        return True
+    return status != "not_applicable" and violated > 0 and violated * 100 > allowed * denominator
 
 
 class ExpectTableToHaveRows(CheckExpectation):
@@ -192,6 +273,7 @@ class ExpectRowsFromLanded(CheckExpectation):
     sentence = "each CDM row of {column} decodes to a landed row"
 
 
+GROUP = "expect_dashboard_checks_to_hold"
 # Names, not classes: a suite names its expectations as a stored suite would, and GX looks them up in its registry.
 TYPES = {
     "has_rows": "expect_table_to_have_rows",
