@@ -3,6 +3,9 @@
 The hospital's tables are appended to (`change: append` in a copy of the project, as a site would write it), so that a
 night's files hold the night only: one visit with a diagnosis and two measurements for each patient of the share. Two
 nights: one of the same data cut-off, and one of the next day, which also concerns those whose observation it bounds.
+
+With `--shares`, instead: nights that touch larger and larger shares, put in place and published whole, to see from
+which share on all persons had better be made again (`etl.pipeline.scope.LARGEST_SHARE`).
 """
 
 import argparse
@@ -13,14 +16,15 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from etl.config import PROJECT, settings
 from etl.demo import demo_vocabulary_folder, write_hospital
-from etl.pipeline import runs
+from etl.pipeline import runs, scope
 from etl.pipeline.execute import run_steps
 from etl.pipeline.refresh import load_version
-from etl.pipeline.scope import LARGEST_SHARE
 from etl.postgres import remove_server
 
 RARE = ("443597", "258780", "4185932")  # about 800 of 10,000 patients have one
@@ -31,12 +35,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--patients", type=int, nargs="+", default=[10_000, 50_000])
     parser.add_argument("--share", type=float, default=0.01)
+    parser.add_argument("--shares", type=float, nargs="+", help="compare put in place with published whole, for these")
     parser.add_argument("--folder", type=Path, required=True, help="for the CSV files (kept) and homes (removed)")
     parser.add_argument("--in-copy", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.in_copy:
         for patients in chosen.patients:
-            measure(patients, chosen.share, chosen.folder)
+            if chosen.shares:
+                compare_shares(patients, chosen.shares, chosen.folder)
+            else:
+                measure(patients, chosen.share, chosen.folder)
         return
     copy = chosen.folder / "appended"
     shutil.rmtree(copy, ignore_errors=True)
@@ -49,7 +57,24 @@ def main() -> None:
     raise SystemExit(subprocess.run(command, env=environment, cwd=copy, check=False).returncode)
 
 
-def measure(patients: int, share: float, folder: Path) -> None:
+def compare_shares(patients: int, shares: list[float], folder: Path) -> None:
+    """The same share's night twice: some persons put in place, and everybody made again; the ratio of the two."""
+    with home_of(patients, folder) as source:
+        run(str(source), str(demo_vocabulary_folder()), is_drop=False)
+        for number, share in enumerate(shares, start=1):
+            seconds = {}
+            for name, largest in (("in place", 1.0), ("whole", 0.0)):
+                scope.LARGEST_SHARE = largest
+                night = write_night(source, folder / "night", 10 * number + int(largest), int(patients * share), 0)
+                seconds[name], _ = run(str(night), None, is_drop=True)
+            ratio = seconds["in place"] / seconds["whole"]
+            print(f"{share:>6.0%} of {patients:,} patients: in place {seconds['in place']:.1f} s, "
+                  f"whole {seconds['whole']:.1f} s, ratio {ratio:.2f}", flush=True)  # fmt: skip
+
+
+@contextmanager
+def home_of(patients: int, folder: Path) -> Iterator[Path]:
+    """The hospital's files, and an empty home as CDMFLOW_HOME until the end."""
     source = folder / f"hospital-{patients}"
     if not (source / "manifest.json").exists():
         write_hospital(source, patients=patients)
@@ -59,6 +84,15 @@ def measure(patients: int, share: float, folder: Path) -> None:
     os.environ["CDMFLOW_HOME"] = str(home)
     try:
         runs.database(settings())
+        yield source
+    finally:
+        remove_server(settings())
+        runs.database.cache_clear()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def measure(patients: int, share: float, folder: Path) -> None:
+    with home_of(patients, folder) as source:
         full, rows = run(str(source), str(demo_vocabulary_folder()), is_drop=False)
         print(f"{patients:,} patients: full load {full:.1f} s, {rows:,} CDM rows", flush=True)
         nothing, _ = run(str(write_night(source, folder / "night", 0, None, 0)), None, is_drop=True)
@@ -72,10 +106,6 @@ def measure(patients: int, share: float, folder: Path) -> None:
         seconds = adopt(write_vocabulary(folder / "vocabulary"))
         print(f"  a vocabulary's change      {seconds:6.1f} s = {seconds / full:.1%} of the full load, beyond start-up "
               f"{(seconds - nothing) / full:.1%}; {told()}", flush=True)  # fmt: skip
-    finally:
-        remove_server(settings())
-        runs.database.cache_clear()
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def write_vocabulary(folder: Path) -> Path:
@@ -124,7 +154,7 @@ def told() -> str:
     query = "SELECT message FROM etl.run_step WHERE step = 'land' ORDER BY ended_at DESC LIMIT 1"
     with runs.engine(runs.database(settings())).connect() as con:
         message: str = con.exec_driver_sql(query).scalar_one()
-    return f"{message.split('; ')[-1]} (all from {LARGEST_SHARE:.0%} on)"
+    return f"{message.split('; ')[-1]} (all from {scope.LARGEST_SHARE:.0%} on)"
 
 
 def write_night(source: Path, folder: Path, number: int, count: int | None, days: int) -> Path:
