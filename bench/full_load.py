@@ -162,7 +162,7 @@ def home_at(home: Path) -> Iterator[None]:
 
 @contextmanager
 def given_verdicts(given: bool) -> Iterator[None]:
-    """Replace both gates by a verdict that says what a clean run's would: what they cost is the difference."""
+    """Replace the gates by a verdict that says what a clean run's would: what they cost is the difference."""
     passed = {"passed": True, "expected": 1, "evaluated": 1, "failed": [], "warnings": [], "reasons": []}
     before = dict(tasks.WORK)
 
@@ -174,7 +174,7 @@ def given_verdicts(given: bool) -> Iterator[None]:
         return verdict
 
     if given:
-        tasks.WORK.update(landing_gate=give("landing_verdict"), gate=give("verdict"))
+        tasks.WORK.update(landing_gate=give("landing_verdict"), gate=give("verdict"), drift_gate=give("drift_verdict"))
     try:
         yield
     finally:

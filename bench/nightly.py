@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from etl.config import PROJECT, settings
 from etl.demo import demo_vocabulary_folder, write_hospital
@@ -46,14 +47,19 @@ def main() -> None:
             else:
                 measure(patients, chosen.share, chosen.folder)
         return
-    copy = chosen.folder / "appended"
+    run_in_copy(chosen.folder, "bench/nightly.py")
+
+
+def run_in_copy(folder: Path, script: str) -> NoReturn:
+    """The same command in a copy of the project whose tables are appended to."""
+    copy = folder / "appended"
     shutil.rmtree(copy, ignore_errors=True)
     for name in COPIED:
         shutil.copytree(PROJECT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     contract = copy / "sources/synthea/tables.yml"
     contract.write_text(contract.read_text().replace("change: snapshot", "change: append"))
     environment = os.environ | {"PYTHONPATH": str(copy)}
-    command = [sys.executable, str(copy / "bench/nightly.py"), "--in-copy", *sys.argv[1:]]
+    command = [sys.executable, str(copy / script), "--in-copy", *sys.argv[1:]]
     raise SystemExit(subprocess.run(command, env=environment, cwd=copy, check=False).returncode)
 
 

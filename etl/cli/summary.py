@@ -41,7 +41,7 @@ def print_summary(run_id: str) -> None:
 
 def print_gates(run) -> None:  # type: ignore[no-untyped-def]
     """The two gates' answers, and each warning with its counts."""
-    gates = {"landing": run.landing_verdict, "candidate": run.verdict}
+    gates = {"landing": run.landing_verdict, "candidate": run.verdict, "drift": run.drift_verdict}
     rows = [
         (gate, "passed" if verdict["passed"] else "REFUSED", verdict["evaluated"], len(verdict["warnings"]))
         for gate, verdict in gates.items()

@@ -121,6 +121,12 @@ def maps_digest(source: str) -> str:
     return _digest_of((f"sources/{source}/map",))
 
 
+@cache
+def checks_digest() -> str:
+    """sha256 over what the gate counts; a site's own severities and limits (`site.yml`) change no count."""
+    return _digest_of(("expectations/cdm", "expectations/dqd"))
+
+
 def _digest_of(patterns: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
     for pattern in patterns:

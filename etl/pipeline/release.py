@@ -37,11 +37,12 @@ def publish_vocabulary_of(run: Run) -> tuple[int | None, int | None, str]:
 
 
 def publish_run(run: Run) -> tuple[int | None, int | None, str]:
-    """Publish the run's candidate: rows in, rows out, the release's name. Refuses without two passed verdicts."""
+    """Publish the run's candidate: rows in, rows out, the release's name. Refuses without three passed verdicts."""
     assert run.vocabulary_id is not None
-    verdicts = {"landing": run.landing_verdict, "candidate": run.verdict}
+    verdicts = {"landing": run.landing_verdict, "candidate": run.verdict, "drift": run.drift_verdict}
     for gate, verdict in verdicts.items():
-        if not (verdict and verdict["passed"] and 0 < verdict["expected"] == verdict["evaluated"]):
+        is_whole = verdict is not None and verdict["expected"] == verdict["evaluated"]
+        if not (verdict and verdict["passed"] and is_whole and (verdict["expected"] or gate == "drift")):
             raise GateRefused(
                 f"Run {run.run_id} has no passed verdict of the {gate} gate.",
                 state="Nothing was published; the last release stays as it was.",

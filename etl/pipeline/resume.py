@@ -13,7 +13,7 @@ from etl.pipeline.runs import COMMAND_LINE_RUN, Run, database, engine, load_run,
 from etl.pipeline.steps import Step, steps
 
 # Judged anew each time: cheap, and their suites may have been edited because of the refusal.
-ALWAYS = ("landing_gate", "gate", "publish_vocabulary", "publish")
+ALWAYS = ("landing_gate", "gate", "drift_gate", "publish_vocabulary", "publish")
 
 
 def last_unfinished(run_id: str | None = None) -> Run:

@@ -21,7 +21,7 @@ from etl.config import PROJECT, Settings, settings
 from etl.engine import connection, empty_relation, write_parquet
 from etl.errors import Locked, UsageError
 from etl.land import batches_by_table, current_tables, load_contract
-from etl.pipeline.models import maps_digest, models, rules_digest, sources
+from etl.pipeline.models import checks_digest, maps_digest, models, rules_digest, sources
 from etl.postgres import Database, ensure_server
 from etl.state.locks import OPEN_LOCK, RUN_LOCK
 
@@ -66,6 +66,7 @@ class Run:
     cutoff_date: date | None
     landing_verdict: dict[str, Any] | None
     verdict: dict[str, Any] | None
+    drift_verdict: dict[str, Any] | None
     code_version: str
     message: str | None
 
@@ -158,6 +159,7 @@ def open_run(
         "persons_file": _whole_path(persons_file),
         "rules": rules_digest(source),
         "maps": maps_digest(source),
+        "checks": checks_digest(),
     }
     values = {
         "run_id": run_id,

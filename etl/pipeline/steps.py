@@ -44,6 +44,7 @@ HELP = {
     "account": "Account for every landed row: in the CDM, excluded by a named rule, or missing.",
     "mapping_coverage": "Count per source column which codes and rows are mapped; write the report's page and CSV.",
     "gate": "Count violations of every check, let Great Expectations judge, write the report.",
+    "drift_gate": "Compare with the last release: rows, persons, months, mapped shares, concepts, failed checks.",
     "publish_vocabulary": "Load this vocabulary version into PostgreSQL, once.",
     "publish": "Load the release, reconcile it, repoint all views in one transaction.",
 }
@@ -133,7 +134,8 @@ def steps(source: str) -> tuple[Step, ...]:
         )
     candidate = (*sorted(step.name for step in found if step.group in ("cdm", "derive")), "account")
     found.append(Step("gate", "gate", candidate, HELP["gate"]))
-    found.append(Step("publish", "publish", ("gate", "landing_gate", "publish_vocabulary"), HELP["publish"]))
+    found.append(Step("drift_gate", "gate", ("gate",), HELP["drift_gate"]))
+    found.append(Step("publish", "publish", ("drift_gate", "landing_gate", "publish_vocabulary"), HELP["publish"]))
     return _reduced(_sorted(found))
 
 

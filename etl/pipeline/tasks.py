@@ -16,7 +16,7 @@ from etl.errors import CdmflowError
 from etl.log import get_logger
 from etl.pipeline import account, nights
 from etl.pipeline.extract import extract, extract_folder
-from etl.pipeline.gate import judge_candidate, judge_landing
+from etl.pipeline.gate import judge_candidate, judge_drift, judge_landing
 from etl.pipeline.mapping_report import report_mapping
 from etl.pipeline.models import models, part_numbers
 from etl.pipeline.people import assign_person_ids, number_landed_persons
@@ -273,6 +273,10 @@ def _gate(run: Run) -> Outcome:
     return None, None, judge_candidate(run)
 
 
+def _drift_gate(run: Run) -> Outcome:
+    return None, None, judge_drift(run)
+
+
 def _publish_vocabulary(run: Run) -> Outcome:
     return publish_vocabulary_of(run)
 
@@ -287,6 +291,7 @@ WORK: dict[str, Callable[[Run], Outcome]] = {
     "load_vocabulary": _load_vocabulary,
     "person_ids": _person_ids,
     "gate": _gate,
+    "drift_gate": _drift_gate,
     "publish_vocabulary": _publish_vocabulary,
     "publish": _publish,
 }

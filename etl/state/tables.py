@@ -40,7 +40,8 @@ run = Table(
     Column("vocabulary_id", Integer),
     Column("cutoff_date", Date),
     Column("landing_verdict", JSON),
-    Column("verdict", JSON),  # the candidate's; publish asks for both
+    Column("verdict", JSON),  # the candidate's; publish asks for all three
+    Column("drift_verdict", JSON),
     Column("code_version", Text, nullable=False),
     _now("started_at"),
     Column("ended_at", DateTime(timezone=True)),

@@ -26,6 +26,7 @@ RUN = Run(
     cutoff_date=date(2024, 12, 31),
     landing_verdict=None,
     verdict=None,
+    drift_verdict=None,
     code_version="test",
     message=None,
 )
