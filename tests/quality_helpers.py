@@ -34,6 +34,14 @@ CONCEPTS = [
     (OLD_COUGH, "Condition", "Clinical Finding", None),
 ]
 
+CUTOFF = "2021-01-01"
+VISIT, DETAIL, CONDITION, DRUG, MEASUREMENT = 7, 8, 10, 11, 24  # parts of source synthea
+
+
+def id_of(row: int, part: int) -> int:
+    """The id that a source row's part becomes."""
+    return row * 100_000 + part * 100
+
 
 def hospital() -> Cdm:
     """A clean candidate: a man of 1950 who died in 2020, a woman of 1980, and what happened to them."""
@@ -58,6 +66,13 @@ def hospital() -> Cdm:
         }  # fmt: skip
 
     return {
+        "cdm_source": [
+            {
+                "cdm_source_name": "synthea", "cdm_source_abbreviation": "synthea", "cdm_holder": "cdmflow",
+                "source_release_date": CUTOFF, "cdm_release_date": CUTOFF, "cdm_version": "v5.4.0",
+                "cdm_version_concept_id": ABSENT, "vocabulary_version": "v1",
+            }
+        ],
         "person": [person(1, MALE, 1950), person(2, FEMALE, 1980)],
         "death": [{"person_id": 1, "death_date": "2020-06-01"}],
         "observation_period": [
@@ -72,25 +87,25 @@ def hospital() -> Cdm:
             )
         ],
         "visit_occurrence": [
-            visit(100, 1, "2020-05-01", "2020-05-10"),
-            visit(101, 2, "2019-01-01", "2019-01-02"),
-            visit(102, 2, "2020-02-01", "2020-02-01"),
+            visit(id_of(1, VISIT), 1, "2020-05-01", "2020-05-10"),
+            visit(id_of(2, VISIT), 2, "2019-01-01", "2019-01-02"),
+            visit(id_of(3, VISIT), 2, "2020-02-01", "2020-02-01"),
         ],
         "visit_detail": [
             {
-                "visit_detail_id": 500, "person_id": 1, "visit_detail_concept_id": INPATIENT,
+                "visit_detail_id": id_of(1, DETAIL), "person_id": 1, "visit_detail_concept_id": INPATIENT,
                 "visit_detail_start_date": "2020-05-01", "visit_detail_end_date": "2020-05-03",
-                "visit_detail_type_concept_id": EHR, "visit_occurrence_id": 100,
+                "visit_detail_type_concept_id": EHR, "visit_occurrence_id": id_of(1, VISIT),
             }
         ],
         "condition_occurrence": [
-            condition(1000, 1, "2020-05-02", 100),
-            condition(1001, 2, "2019-01-01", 101),
-            condition(1002, 2, "2020-02-01", None),
+            condition(id_of(1, CONDITION), 1, "2020-05-02", id_of(1, VISIT)),
+            condition(id_of(2, CONDITION), 2, "2019-01-01", id_of(2, VISIT)),
+            condition(id_of(3, CONDITION), 2, "2020-02-01", None),
         ],
         "drug_exposure": [
             {
-                "drug_exposure_id": 800, "person_id": 2, "drug_concept_id": ASPIRIN, "days_supply": 32,
+                "drug_exposure_id": id_of(1, DRUG), "person_id": 2, "drug_concept_id": ASPIRIN, "days_supply": 32,
                 "drug_exposure_start_date": "2019-01-01", "drug_exposure_end_date": "2019-02-01",
                 "drug_type_concept_id": EHR,
             }
@@ -103,7 +118,7 @@ def hospital() -> Cdm:
         ],
         "measurement": [
             {
-                "measurement_id": 900, "person_id": 2, "measurement_concept_id": ABSENT,
+                "measurement_id": id_of(1, MEASUREMENT), "person_id": 2, "measurement_concept_id": ABSENT,
                 "measurement_date": "2019-01-01", "measurement_type_concept_id": EHR,
                 "unit_concept_id": KILOGRAM, "value_as_number": 70.5,
             }

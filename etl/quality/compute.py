@@ -13,8 +13,9 @@ from etl.errors import CdmflowError
 from etl.log import get_logger
 from etl.quality.candidate import Connection, Opened, make_keys, make_life, open_candidate
 from etl.quality.concepts import count_concepts, is_concept_check, used_concepts
+from etl.quality.facts import make_facts, make_plausible
 from etl.quality.model import Check, CheckResult, SourceAccount
-from etl.quality.scan import overlap_sql, parents_of, plan_scan
+from etl.quality.scan import alone_sql, parents_of, plan_scan
 from etl.quality.suites import read_suites
 from etl.quality.verdict import status_of
 
@@ -40,7 +41,7 @@ def compute_candidate(
     began = time.perf_counter()
     with connection(settings.workers, settings.memory_limit) as con:
         try:
-            counted = count_checks(con, suites, run_dir / "cdm", vocabulary_dir)
+            counted = count_checks(con, settings, suites, run_dir / "cdm", vocabulary_dir)
         except CdmflowError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever the driver raises, its message must not get out
@@ -96,12 +97,14 @@ def ledger_checks(table: str) -> tuple[Check, ...]:
 
 
 def count_checks(
-    con: Connection, suites: Mapping[str, Sequence[Check]], cdm: Path, vocabulary: Path
+    con: Connection, settings: Settings, suites: Mapping[str, Sequence[Check]], cdm: Path, vocabulary: Path
 ) -> dict[str, _Counted]:
     """The counts of all checks, by check id."""
     opened = open_candidate(con, cdm, suites)
     present = {name for name, table in opened.items() if table.columns is not None and name in suites}
     make_life(con)
+    make_facts(con, settings.sources_dir / "source_parts.yml")
+    make_plausible(con, settings.expectations_dir / "cdm" / "ranges.csv")
     parents: set[str] = set().union(*(parents_of(tables()[name], suites[name]) for name in present))
     make_keys(con, parents, vocabulary)
     counted: dict[str, _Counted] = {}
@@ -137,7 +140,7 @@ def _count_alone(con: Connection, opened: Opened, check: Check) -> _Counted:
     if check.check_type == "types":
         return _Counted(opened.wrong_types, width, 0.0)
     began = time.perf_counter()
-    violated, denominator = con.execute(overlap_sql(check)).fetchall()[0]
+    violated, denominator = con.execute(alone_sql(check)).fetchall()[0]
     return _Counted(int(violated), int(denominator), time.perf_counter() - began)
 
 

@@ -30,6 +30,33 @@ EVENTS = (
     "specimen",
     "note",
 )
+# Tables whose ids are made of a source row's number and its part's (those that our SQL makes, person and death apart).
+DECODABLE = (*EVENTS, "provider", "care_site", "location", "payer_plan_period", "cost")
+# What makes two rows of a person the same record, besides the table's concept.
+ALIKE = {
+    "visit_occurrence": ("visit_start_date", "visit_start_datetime", "visit_end_date", "visit_end_datetime",
+                         "visit_source_value"),
+    "condition_occurrence": ("condition_start_date", "condition_start_datetime", "condition_end_date",
+                             "visit_occurrence_id", "condition_source_value"),
+    "drug_exposure": ("drug_exposure_start_date", "drug_exposure_start_datetime", "drug_exposure_end_date", "quantity",
+                      "visit_occurrence_id", "drug_source_value"),
+    "procedure_occurrence": ("procedure_date", "procedure_datetime", "quantity", "visit_occurrence_id",
+                             "procedure_source_value"),
+    "device_exposure": ("device_exposure_start_date", "device_exposure_start_datetime", "quantity",
+                        "visit_occurrence_id", "unique_device_id", "device_source_value"),
+    "measurement": ("measurement_date", "measurement_datetime", "value_as_number", "value_as_concept_id",
+                    "unit_concept_id", "visit_occurrence_id", "measurement_source_value", "value_source_value"),
+    "observation": ("observation_date", "observation_datetime", "value_as_number", "value_as_string",
+                    "value_as_concept_id", "visit_occurrence_id", "observation_source_value", "value_source_value"),
+    "specimen": ("specimen_date", "specimen_datetime", "quantity", "specimen_source_value"),
+}  # fmt: skip
+# Eras of the same of these must not overlap.
+ERAS = {
+    "condition_era": ["condition_concept_id"],
+    "drug_era": ["drug_concept_id"],
+    "dose_era": ["drug_concept_id", "unit_concept_id", "dose_value"],
+}
+PLACES = ("location", "care_site", "provider")
 # Concept fields that name something about the record, not a clinical fact: any concept may stand there.
 NOT_STANDARD = (
     "_source_concept_id",
@@ -100,6 +127,8 @@ def groups(table: Table) -> Iterator[Group]:
     """All groups of a table: structure first, then meaning, then plausibility."""
     if table.name == "person":
         yield Group("has_rows", "critical", reason="an empty release is never what a hospital meant")
+    if table.name == "cdm_source":
+        yield Group("has_rows", "critical", reason="it says of which source and up to when: other checks go by it")
     yield from structural(table)
     yield from _concepts(table)
     yield from _life(table)
@@ -109,6 +138,7 @@ def groups(table: Table) -> Iterator[Group]:
     if table.name == "observation_period":
         columns = {"observation_period_start_date": "observation_period_end_date"}
         yield Group("no_overlap", "critical", columns, reason="person-time would be counted twice")
+    yield from _records(table)
 
 
 def structural(table: Table) -> Iterator[Group]:
@@ -217,6 +247,32 @@ def _visits(table: Table) -> Iterator[Group]:
         yield Group("within_visit", "warning", within, 1, "1 % as in the Data Quality Dashboard")
 
 
+def _records(table: Table) -> Iterator[Group]:
+    """What a table's rows are by themselves: made of a source row, recorded once, before the cut-off, with a value."""
+    if table.name in DECODABLE and table.primary_key:
+        yield Group("decodes", "critical", [table.primary_key], reason="an id that leads to no source row was made up")
+    dates = [field.name for field in table.fields if field.sql_type == "date"]
+    if table.name == "observation_period":
+        yield Group("not_in_future", "critical", dates, reason="our own SQL ends it at the cut-off")
+    elif table.name in (*EVENTS, *ERAS, "death", "payer_plan_period"):
+        # An era begins with a record of the source: one future record must not stop there what it does not stop here.
+        reason = "recorded before it happened: up to 1 % is the source's noise"
+        yield Group("not_in_future", "warning", dates[:1], 1, reason)
+    if table.name in ERAS:
+        columns = {f"{table.name}_start_date": _one(ERAS[table.name])}
+        yield Group("eras_apart", "critical", columns, reason="our own SQL joins them: any is our mistake")
+    if table.name in ALIKE:
+        concept = f"{table.concept_prefix.lower()}concept_id"
+        reason = "the same record twice: a delivery that was joined with itself doubles most rows"
+        yield Group("no_repeat", "warning", {concept: list(ALIKE[table.name])}, 1, reason)
+    if table.name == "measurement":
+        reason = "far outside of what the concept can be in this unit (ranges.csv): mostly a unit or a point mistaken"
+        yield Group("plausible_value", "warning", {"value_as_number": "measurement_concept_id"}, 1, reason)
+    if table.name in PLACES and table.primary_key:
+        reason = "places and people that no record names; hospitals list more than they use: counted only"
+        yield Group("referred_to", "info", [table.primary_key], 100, reason)
+
+
 def _end_of(start: str) -> str:
     if "_start_date" in start:
         return start.replace("_start_date", "_end_date")
@@ -231,7 +287,10 @@ def _is_main(field: Field, table: Table) -> bool:
 
 def _list(values: str) -> str | list[str]:
     """The specification separates several by a comma ("Procedure, Regimen")."""
-    names = [value.strip() for value in values.split(",")]
+    return _one([value.strip() for value in values.split(",")])
+
+
+def _one(names: list[str]) -> str | list[str]:
     return names if len(names) > 1 else names[0]
 
 

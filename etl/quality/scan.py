@@ -8,7 +8,7 @@ multiply.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from etl.cdm import Table, quoted
+from etl.cdm import Table, quoted, tables
 from etl.quality.model import Check
 
 # A death certificate, an autopsy or a bill may follow; the Data Quality Dashboard's limit.
@@ -34,6 +34,11 @@ class Scan:
         alias = f"parent_{column}"
         self.joins[alias] = f"LEFT JOIN key_{table} AS {alias} ON t.{quoted(column)} = {alias}.key"
         return alias
+
+    def facts(self) -> str:
+        """The alias of the candidate's one row of facts: its cut-off and its source's part numbers."""
+        self.joins["facts"] = "CROSS JOIN facts"
+        return "facts"
 
     def life(self) -> str:
         self.joins["life"] = "LEFT JOIN life ON t.person_id = life.person_id"
@@ -150,6 +155,30 @@ def _current_type(check: Check, scan: Scan) -> tuple[str, str]:
     return _filtered(" OR ".join(f"{column} // 1000 = {block}" for block in OLD_TYPES)), f"count({column})"
 
 
+def _not_in_future(check: Check, scan: Scan) -> tuple[str, str]:
+    # Against the candidate's own cut-off, so that a night judged again a year later is judged alike.
+    column, facts = f"t.{quoted(check.column)}", scan.facts()
+    known = f"{column} IS NOT NULL AND {facts}.cutoff IS NOT NULL"
+    return _filtered(f"{column} > {facts}.cutoff"), _filtered(known)
+
+
+def _decodes(check: Check, scan: Scan) -> tuple[str, str]:
+    # A candidate of an unknown source has no parts, so none of its ids decodes.
+    column, facts = f"t.{quoted(check.column)}", scan.facts()
+    part, row = f"{column} // 100 % 1000", f"{column} // 100000"
+    decodes = f"{row} > 0 AND list_contains({facts}.parts, {part})"
+    return _filtered(f"{column} IS NOT NULL AND NOT ({decodes})"), f"count({column})"
+
+
+def _plausible_value(check: Check, scan: Scan) -> tuple[str, str]:
+    column, concept = f"t.{quoted(check.column)}", f"t.{quoted(check.argument[0])}"
+    scan.joins["plausible"] = (
+        f"LEFT JOIN plausible ON {concept} = plausible.concept_id AND t.unit_concept_id = plausible.unit_concept_id"
+    )
+    known = f"{column} IS NOT NULL AND plausible.concept_id IS NOT NULL"
+    return _filtered(f"{column} NOT BETWEEN plausible.low AND plausible.high"), _filtered(known)
+
+
 def _has_rows(check: Check, scan: Scan) -> tuple[str, str]:
     return "CAST(count(*) = 0 AS BIGINT)", "1"
 
@@ -169,20 +198,81 @@ BUILDERS: dict[str, Callable[[Check, Scan], tuple[str, str] | None]] = {
     "within_visit": _within_visit,
     "in_range": _in_range,
     "current_type": _current_type,
+    "not_in_future": _not_in_future,
+    "decodes": _decodes,
+    "plausible_value": _plausible_value,
 }
 
 
-def overlap_sql(check: Check) -> str:
+def alone_sql(check: Check) -> str:
+    """The query of a check that compares a table's rows with each other, or counts another table's."""
+    return ALONE[check.check_type](check)
+
+
+def _overlap_sql(check: Check) -> str:
     """Rows of a person that begin on or before the end of an earlier one, and all rows: a window of its own.
 
-    `stays_apart` counts only visits of its concepts.
+    `stays_apart` counts only visits of its concepts, `eras_apart` compares the eras of the same concept (and dose).
     """
-    start, end, only = quoted(check.column), quoted(check.argument[0]), ""
+    start, end, only, of = quoted(check.column), quoted(check.argument[0]), "", ["person_id"]
     if check.check_type == "stays_apart":
         end = quoted("visit_end_date")
         only = f" WHERE visit_concept_id IN ({', '.join(str(int(concept)) for concept in check.argument)})"
+    if check.check_type == "eras_apart":
+        end = quoted(check.column.replace("_start_", "_end_"))
+        of += check.argument
     return (
         f"SELECT count(*) FILTER (WHERE starts <= ended), count(*) FROM ("
-        f"SELECT {start} AS starts, max({end}) OVER (PARTITION BY person_id ORDER BY {start}, {end} "
+        f"SELECT {start} AS starts, max({end}) OVER (PARTITION BY {_listed(of)} ORDER BY {start}, {end} "
         f"ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS ended FROM cdm.{quoted(check.table)}{only})"
     )
+
+
+def _repeat_sql(check: Check) -> str:
+    """Rows beyond the first that are alike in person, this column and the argument's; NULL is like NULL.
+
+    Grouped by a hash of 64 bits within a person, which is half of the time of grouping by the texts: among a million
+    rows of one person two different ones are alike with a probability of 3 in 100 million.
+    """
+    alike = _listed([check.column, *check.argument])
+    return (
+        "SELECT coalesce(sum(n - 1), 0), coalesce(sum(n), 0) FROM ("
+        f"SELECT count(*) AS n FROM cdm.{quoted(check.table)} GROUP BY person_id, hash({alike}))"
+    )
+
+
+def _referred_sql(check: Check) -> str:
+    """Rows of a place or provider that no row of any table refers to, and all rows."""
+    key = quoted(check.column)
+    used = " UNION ALL ".join(
+        f"SELECT {quoted(column)} AS key FROM cdm.{quoted(table)}" for table, column in references_to(check.table)
+    )
+    return (
+        "SELECT count(*) FILTER (WHERE used.key IS NULL), count(*) FROM "
+        f"(SELECT {key} AS key FROM cdm.{quoted(check.table)} WHERE {key} IS NOT NULL) AS here "
+        f"LEFT JOIN (SELECT DISTINCT key FROM ({used})) AS used ON here.key = used.key"
+    )
+
+
+def references_to(table: str) -> list[tuple[str, str]]:
+    """Table and column of every field of the CDM that refers to a table."""
+    return [
+        (name, column.name)
+        for name, other in tables().items()
+        if other.schema == "CDM"
+        for column in other.fields
+        if column.foreign_table == table
+    ]
+
+
+def _listed(columns: Sequence[str]) -> str:
+    return ", ".join(quoted(column) for column in columns)
+
+
+ALONE: dict[str, Callable[[Check], str]] = {
+    "no_overlap": _overlap_sql,
+    "stays_apart": _overlap_sql,
+    "eras_apart": _overlap_sql,
+    "no_repeat": _repeat_sql,
+    "referred_to": _referred_sql,
+}

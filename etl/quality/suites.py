@@ -44,7 +44,15 @@ CHECK_TYPES: dict[str, bool] = {
     "stays_apart": True,
     "in_range": True,
     "current_type": False,
+    "not_in_future": False,
+    "decodes": False,
+    "plausible_value": True,
+    "eras_apart": True,
+    "no_repeat": True,
+    "referred_to": False,
 }
+# Counts that do not add up over persons: a place may be referred to by the rows of any of them.
+NOT_ADDITIVE = ("referred_to",)
 RANGE = re.compile(r"-?\d{1,9}\.\.-?\d{1,9}")
 WHOLE_TABLE = ("has_rows", "columns", "types")
 

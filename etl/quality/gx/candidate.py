@@ -15,6 +15,8 @@ from etl.quality.model import CheckResult
 from etl.quality.questions import Question
 
 COLUMNS = ("check_id", "table", "check_type", "severity", "violated", "denominator", "allowed_percent", "status")
+# Check types whose argument is columns that count together; of others it is what may stand there.
+ALL_OF = ("eras_apart", "no_repeat")
 
 
 def expectation_of(question: Question) -> dict[str, Any]:
@@ -32,7 +34,7 @@ def expectation_of(question: Question) -> dict[str, Any]:
     kwargs = {
         "check_id": check.check_id,
         "column": check.column,
-        "argument": " or ".join(check.argument),
+        "argument": (", " if check.check_type in ALL_OF else " or ").join(check.argument),
         "allowed_percent": check.allowed_percent,
     }
     return {"type": expectations.TYPES[check.check_type], "kwargs": kwargs, **asked}

@@ -257,6 +257,30 @@ class ExpectCurrentType(CheckExpectation):
     sentence = "{column} is no withdrawn type concept (38000xxx, 44818xxx)"
 
 
+class ExpectDateNotInFuture(CheckExpectation):
+    sentence = "{column} is not after the data cut-off"
+
+
+class ExpectIdToDecode(CheckExpectation):
+    sentence = "{column} decodes to a source row of a registered part"
+
+
+class ExpectPlausibleValue(CheckExpectation):
+    sentence = "{column} is plausible for {argument} and its unit"
+
+
+class ExpectErasApart(CheckExpectation):
+    sentence = "eras of a person with the same {argument} do not overlap, by {column}"
+
+
+class ExpectRowsNotToRepeat(CheckExpectation):
+    sentence = "no two rows of a person are alike in {column}, {argument}"
+
+
+class ExpectRowsToBeReferredTo(CheckExpectation):
+    sentence = "each {column} is referred to by some row"
+
+
 class ExpectRowsToBeAccountedFor(CheckExpectation):
     sentence = "each landed row of {column} is in the CDM or excluded by a named rule"
 
@@ -298,6 +322,12 @@ TYPES = {
     "stays_apart": "expect_stays_apart",
     "in_range": "expect_value_in_range",
     "current_type": "expect_current_type",
+    "not_in_future": "expect_date_not_in_future",
+    "decodes": "expect_id_to_decode",
+    "plausible_value": "expect_plausible_value",
+    "eras_apart": "expect_eras_apart",
+    "no_repeat": "expect_rows_not_to_repeat",
+    "referred_to": "expect_rows_to_be_referred_to",
     "accounting": "expect_rows_to_be_accounted_for",
     "landed_or_rejected": "expect_rows_landed_or_rejected",
     "used_or_excluded": "expect_rows_used_or_excluded",
