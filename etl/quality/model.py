@@ -34,8 +34,8 @@ class CheckResult:
     """A check counted on one candidate. `status` is passed, failed, not_applicable (nothing to count) or error.
 
     `origin` says who asks: cdm (`expectations/cdm` and the row account), dqd (OHDSI's Data Quality Dashboard) or drift.
-    `category` is Kahn's: Conformance, Completeness or Plausibility. `reason` says why it is not applicable, or what an
-    error was by its class.
+    `category` is Kahn's: Conformance, Completeness or Plausibility. `reason` says why it is not applicable, what an
+    error was by its class, or what drifted.
     """
 
     check_id: str

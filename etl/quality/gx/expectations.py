@@ -297,6 +297,30 @@ class ExpectRowsFromLanded(CheckExpectation):
     sentence = "each CDM row of {column} decodes to a landed row"
 
 
+class ExpectRowsAsInLastRelease(CheckExpectation):
+    sentence = "there are about as many rows as in the last accepted release"
+
+
+class ExpectPersonsAsInLastRelease(CheckExpectation):
+    sentence = "there are about as many persons as in the last accepted release"
+
+
+class ExpectMonthsAsInLastRelease(CheckExpectation):
+    sentence = "months that are over keep their rows"
+
+
+class ExpectMappedShareAsInLastRelease(CheckExpectation):
+    sentence = "{column} is mapped as often as in the last accepted release"
+
+
+class ExpectTopConceptsToStay(CheckExpectation):
+    sentence = "the most frequent concepts of {column} are still there"
+
+
+class ExpectChecksAsInLastRelease(CheckExpectation):
+    sentence = "not many more checks fail than in the last accepted release"
+
+
 GROUP = "expect_dashboard_checks_to_hold"
 # Names, not classes: a suite names its expectations as a stored suite would, and GX looks them up in its registry.
 TYPES = {
@@ -332,4 +356,11 @@ TYPES = {
     "landed_or_rejected": "expect_rows_landed_or_rejected",
     "used_or_excluded": "expect_rows_used_or_excluded",
     "from_landed": "expect_rows_from_landed",
+    # drift
+    "rows": "expect_rows_as_in_last_release",
+    "persons": "expect_persons_as_in_last_release",
+    "rows_by_month": "expect_months_as_in_last_release",
+    "mapped_share": "expect_mapped_share_as_in_last_release",
+    "top_concepts": "expect_top_concepts_to_stay",
+    "checks": "expect_checks_as_in_last_release",
 }
