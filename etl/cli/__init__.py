@@ -50,7 +50,21 @@ def options(
 
 def register() -> None:
     """Hang all commands on the app; their modules are light."""
-    from etl.cli import backfill, demo, explain, mapping, query, releases, run, servers, status, test, trace, vocabulary
+    from etl.cli import (
+        backfill,
+        demo,
+        explain,
+        gate,
+        mapping,
+        query,
+        releases,
+        run,
+        servers,
+        status,
+        test,
+        trace,
+        vocabulary,
+    )
 
     commands: list[tuple[str, Callable[..., object]]] = [
         ("demo", demo.demo),
@@ -71,6 +85,7 @@ def register() -> None:
         passes_on = {"ignore_unknown_options": True} if name == "test" else {}
         app.command(name, rich_help_panel="Commands", context_settings=passes_on)(command)
     app.add_typer(explain.app, name="explain", rich_help_panel="Commands")
+    app.add_typer(gate.app, name="gate", rich_help_panel="Commands")
     app.add_typer(mapping.app, name="mapping", rich_help_panel="Commands")
     app.add_typer(vocabulary.app, name="vocabulary", rich_help_panel="Commands")
 
