@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tiny_hospital import Hospital
 
 from etl.errors import UsageError
 from etl.pipeline.overrides import all_overrides, login, make_override, overrides_in_force, today, withdraw
