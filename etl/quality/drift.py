@@ -16,7 +16,7 @@ import yaml
 
 from etl.cdm import tables as cdm_tables
 from etl.errors import ContractError
-from etl.quality.model import SEVERITIES, CheckResult
+from etl.quality.model import SEVERITIES, Check, CheckResult
 from etl.quality.profile import Profile, main_concept
 from etl.quality.regression import Counts, RegressionLimits
 from etl.quality.verdict import status_of
@@ -85,6 +85,16 @@ def drift_checks(base: Profile, now: Profile, limits: DriftLimits) -> list[Check
         found += _mapped(table, base, now, limits)
         found += _top_concepts(table, base, now, limits)
     return found
+
+
+def asked(results: Iterable[CheckResult]) -> tuple[Check, ...]:
+    """What Great Expectations is asked of these results: one suite, each check under its result's id."""
+    return tuple(
+        Check(
+            "drift", ".".join(filter(None, (one.table, one.column))), one.check_type, one.severity, one.allowed_percent
+        )
+        for one in results
+    )
 
 
 def more_failures(base: Mapping[str, Counts], now: Sequence[CheckResult], limits: DriftLimits) -> CheckResult:

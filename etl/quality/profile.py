@@ -10,7 +10,7 @@ A profile is one Parquet with the columns measure, table_name, item, rows; what 
 | concept | a concept_id but 0 | rows of the concept that says what a row is (`main_concept`) |
 | referring | an id of a place or provider (`PLACES`) | rows of any table that refer to it |
 
-10,000 patients, 2.5 million rows: SECONDS s, KILOBYTES kB.
+1.7 million rows of 10,000 patients: 0.5 s to count, 0.05 s to merge, 14 kB.
 """
 
 from collections.abc import Iterator

@@ -298,7 +298,7 @@ class ExpectRowsFromLanded(CheckExpectation):
 
 
 class ExpectRowsAsInLastRelease(CheckExpectation):
-    sentence = "there are about as many rows as in the last accepted release"
+    sentence = "{column} has about as many rows as in the last accepted release"
 
 
 class ExpectPersonsAsInLastRelease(CheckExpectation):
@@ -306,7 +306,7 @@ class ExpectPersonsAsInLastRelease(CheckExpectation):
 
 
 class ExpectMonthsAsInLastRelease(CheckExpectation):
-    sentence = "months that are over keep their rows"
+    sentence = "{column} keeps its rows of months that are over"
 
 
 class ExpectMappedShareAsInLastRelease(CheckExpectation):
