@@ -15,6 +15,7 @@ from etl.config import Settings, settings
 from etl.log import get_logger
 from etl.quality.compute import LEDGER_TYPES, ledger_checks
 from etl.quality.decision import Answer, Decision, decide
+from etl.quality.dqd.catalogue import DqdCheck
 from etl.quality.model import Check, CheckResult, FailedCheck, GateResult, LandedTable
 from etl.quality.questions import Suites, questions
 from etl.quality.suites import read_suites
@@ -45,15 +46,15 @@ def gate_candidate(
     report_dir: Path,
     *,
     suites: Mapping[str, Sequence[Check]] | None = None,
-    dashboard: Sequence[CheckResult] = (),
+    dashboard: Sequence[DqdCheck] = (),
     severities: Mapping[str, str] | None = None,
     notes: Mapping[str, str] | None = None,
 ) -> GateResult:
     """Whether a candidate may be published; writes `report_dir`/index.html, a page per table, and results.json.
 
-    `results` are all counts; `suites` are by default the files of expectations/cdm, `dashboard` tells which checks of
-    OHDSI's Data Quality Dashboard must be among them. `severities` replaces a check's own, `notes` say why, by check
-    id. A refusal is an answer (`passed` false, with `reasons`), not an error. Counts only, in the answer and in every
+    `results` are all counts; `suites` are by default the files of expectations/cdm, `dashboard` are the checks of
+    OHDSI's Data Quality Dashboard that must be among them. `severities` replaces a check's own, `notes` say why, by
+    check id. A refusal is an answer (`passed` false, with `reasons`), not an error. Counts only, in the answer and in every
     file.
     """
     with _ONE_AT_A_TIME:
@@ -62,7 +63,8 @@ def gate_candidate(
         # Without an account this suite is empty, and so shuts the gate.
         tables = dict.fromkeys(result.column for result in results if result.check_type in LEDGER_TYPES)
         accounted = [check for table in tables for check in ledger_checks(table)]
-        asked = questions({**suites, "accounting": accounted}, dashboard, severities or {})
+        counted = {result.check_id: result for result in results}
+        asked = questions({**suites, "accounting": accounted}, dashboard, counted, severities or {})
         return _gate_counts("The candidate's checks", asked, results, report_dir, severities or {}, notes or {})
 
 
@@ -75,7 +77,7 @@ def gate_drift(
 ) -> GateResult:
     """Whether a candidate has not drifted from the last release; `checks` are asked, `results` their counts."""
     with _ONE_AT_A_TIME:
-        asked = questions({"drift": checks}, (), severities)
+        asked = questions({"drift": checks}, (), {}, severities)
         return _gate_counts("Drift from the last release", asked, results, report_dir, severities, notes)
 
 

@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from etl.quality.dqd.catalogue import DqdCheck
 from etl.quality.model import Check, CheckResult
 
 Suites = dict[str, list["Question"]]
@@ -26,24 +27,35 @@ class Question:
 
 
 def questions(
-    suites: Mapping[str, Sequence[Check]], dashboard: Iterable[CheckResult], severities: Mapping[str, str]
+    suites: Mapping[str, Sequence[Check]],
+    dashboard: Iterable[DqdCheck],
+    results: Mapping[str, CheckResult],
+    severities: Mapping[str, str],
 ) -> Suites:
-    """The questions of each suite; `dashboard` are checks that are asked in groups, told by their results.
+    """The questions of each suite: our suites in their order, then tables that only the dashboard asks about.
 
-    `severities` replaces a check's own, by check id. Suites of ours come in their order, then tables that only the
-    dashboard asks about.
+    A check's limit and severity are its result's, where a site has changed them; `severities` replaces the latter, by
+    check id.
     """
-    asked: Suites = {name: [_one(check, severities) for check in checks] for name, checks in suites.items()}
+    asked: Suites = {name: [_one(check, results, severities) for check in checks] for name, checks in suites.items()}
     groups: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for result in dashboard:
-        severity = severities.get(result.check_id, result.severity)
-        groups[result.table, result.check_type, severity].append(result.check_id)
+    for check in dashboard:
+        severity = _severity(check.check_id, check.severity, results, severities)
+        groups[check.table, check.check_name, severity].append(check.check_id)
     for (table, check_type, severity), check_ids in groups.items():
         question = Question(f"dqd.{table}.{check_type}.{severity}", severity, tuple(check_ids), table, check_type)
         asked.setdefault(table, []).append(question)
     return asked
 
 
-def _one(check: Check, severities: Mapping[str, str]) -> Question:
-    severity = severities.get(check.check_id, check.severity)
+def _one(check: Check, results: Mapping[str, CheckResult], severities: Mapping[str, str]) -> Question:
+    if check.check_id in results:
+        check = replace(check, allowed_percent=results[check.check_id].allowed_percent)
+    severity = _severity(check.check_id, check.severity, results, severities)
     return Question(check.check_id, severity, (check.check_id,), check.table, check.check_type, check)
+
+
+def _severity(check_id: str, own: str, results: Mapping[str, CheckResult], severities: Mapping[str, str]) -> str:
+    if check_id in severities:
+        return severities[check_id]
+    return results[check_id].severity if check_id in results else own
