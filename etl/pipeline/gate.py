@@ -1,7 +1,7 @@
 """The two gates of a run: what was landed, and the candidate. Verdicts are recorded; a refusal stops the run."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from etl import land, publish, quality, state
 from etl.config import settings
 from etl.errors import GateRefused
 from etl.pipeline.account import source_accounts, table_accounts
+from etl.pipeline.quarantine import accepted_counts, settle_quarantine, without_accepted
 from etl.pipeline.runs import Run, database, engine, load_run, record, vocabulary_folder
 from etl.pipeline.scope import keep_scope_only, scope_ids
 
@@ -59,10 +60,21 @@ def judge_candidate(run: Run) -> str:
     results = quality.compute_candidate(configured, run.folder, vocabulary, source_accounts(ledger))
     if run.scope == "persons":
         results = _with_everybody_else(run, results, ids)
-    _remember(db, run, results)
-    result = quality.gate_candidate(results, run.folder / "report" / "candidate")
+    judged = without_accepted(results, accepted_counts(run))
+    # All violated rows are kept, so that the counts of the next night of some persons add up; with the judged status.
+    _remember(
+        db,
+        run,
+        [
+            replace(all_of_it, status=one.status, reason=one.reason)
+            for all_of_it, one in zip(results, judged, strict=True)
+        ],
+    )
+    result = quality.gate_candidate(judged, run.folder / "report" / "candidate")
     record(run.run_id, verdict=verdict_of(result))
-    return decide(run, result, "candidate", [problem for account in ledger for problem in account.disagreements])
+    settled = settle_quarantine(run, judged, passed=result.passed)
+    problems = [problem for account in ledger for problem in account.disagreements]
+    return decide(run, result, "candidate", problems, str(settled))
 
 
 def _with_everybody_else(run: Run, results: list[quality.CheckResult], ids: Path) -> list[quality.CheckResult]:
@@ -103,7 +115,7 @@ def verdict_of(result: quality.GateResult) -> dict[str, Any]:
     }
 
 
-def decide(run: Run, result: quality.GateResult, what: str, ledger: Sequence[str] = ()) -> str:
+def decide(run: Run, result: quality.GateResult, what: str, ledger: Sequence[str] = (), quarantined: str = "") -> str:
     """The verdict in words, or GateRefused with what of the ledger disagrees, the checks, the counts and the page."""
     if not result.passed:
         reasons = "\n".join(f"  {reason}" for reason in (*ledger, *result.reasons[:20]))
@@ -111,7 +123,7 @@ def decide(run: Run, result: quality.GateResult, what: str, ledger: Sequence[str
         record(run.run_id, status="refused", ended_at=datetime.now(UTC), message=f"the gate refused the {what}")
         raise GateRefused(
             f"The gate refused the {what} of run {run.run_id}:\n{reasons}{more}",
-            state="Nothing was published; the last release stays as it was.",
+            state=f"Nothing was published; the last release stays as it was. {quarantined}".rstrip(),
             todo=f"See {result.report}, mend the data or the mapping, and run again.",
         )
     return f"{result.evaluated} of {result.expected} checks evaluated, {len(result.warnings)} warnings"
