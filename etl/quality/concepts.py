@@ -75,6 +75,19 @@ def count_concepts(check: Check, used: Sequence[Used]) -> tuple[int, int]:
     return sum(group.rows for group in within if violates(group, check)), sum(group.rows for group in within)
 
 
+def violating_concepts(con: Connection, check: Check) -> list[int]:
+    """The concepts of a field that violate a check; `used_concepts` has looked the field up before."""
+    counted, violates = RULES[check.check_type]
+    rows = con.execute(
+        "SELECT concept_id, concept_id <> 0, known.concept_id IS NOT NULL, coalesce(domain_id, ''), "
+        "coalesce(concept_class_id, ''), coalesce(standard_concept = 'S', false), n "
+        "FROM used LEFT JOIN known USING (concept_id) "
+        f"WHERE field_table = '{check.table}' AND field_column = '{check.column}'"
+    ).fetchall()
+    found = [(row[0], Used(check.table, check.column, *row[1:])) for row in rows]
+    return [concept_id for concept_id, group in found if counted(group) and violates(group, check)]
+
+
 def _any(group: Used) -> bool:
     return True
 

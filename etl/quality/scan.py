@@ -5,6 +5,7 @@ rows (foreign keys, life, visits) is a left join with a relation of `candidate` 
 multiply.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -77,6 +78,19 @@ def aggregates_of(check: Check, scan: Scan) -> tuple[str, str] | None:
     """The two aggregates of a check, or None for a type that is not counted by the scan."""
     builder = BUILDERS.get(check.check_type)
     return builder(check, scan) if builder else None
+
+
+def condition_of(check: Check, scan: Scan) -> str | None:
+    """When a row `t` of the table violates a check, or None for a check that does not count rows one by one.
+
+    `scan` takes up the joins that the condition needs.
+    """
+    aggregates = aggregates_of(check, scan)
+    found = FILTERED.fullmatch(aggregates[0]) if aggregates else None
+    return found["condition"] if found else None
+
+
+FILTERED = re.compile(r"count\(\*\) FILTER \(WHERE (?P<condition>.*)\)", re.DOTALL)
 
 
 def _filtered(condition: str) -> str:
@@ -214,6 +228,11 @@ def _overlap_sql(check: Check) -> str:
 
     `stays_apart` counts only visits of its concepts, `eras_apart` compares the eras of the same concept (and dose).
     """
+    return f"SELECT count(*) FILTER (WHERE starts <= ended), count(*) FROM ({spans_sql(check)})"
+
+
+def spans_sql(check: Check, columns: str = "") -> str:
+    """The rows that `_overlap_sql` counts: when each starts, and the latest end of the earlier ones."""
     start, end, only, of = quoted(check.column), quoted(check.argument[0]), "", ["person_id"]
     if check.check_type == "stays_apart":
         end = quoted("visit_end_date")
@@ -222,9 +241,8 @@ def _overlap_sql(check: Check) -> str:
         end = quoted(check.column.replace("_start_", "_end_"))
         of += check.argument
     return (
-        f"SELECT count(*) FILTER (WHERE starts <= ended), count(*) FROM ("
-        f"SELECT {start} AS starts, max({end}) OVER (PARTITION BY {_listed(of)} ORDER BY {start}, {end} "
-        f"ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS ended FROM cdm.{quoted(check.table)}{only})"
+        f"SELECT {columns}{start} AS starts, max({end}) OVER (PARTITION BY {_listed(of)} ORDER BY {start}, {end} "
+        f"ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS ended FROM cdm.{quoted(check.table)}{only}"
     )
 
 
