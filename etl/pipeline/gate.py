@@ -59,7 +59,7 @@ def judge_landing(run: Run) -> str:
 
 
 def judge_candidate(run: Run) -> str:
-    """Count every check of the release as it would be, let Great Expectations judge the counts; the verdict in words."""
+    """Count every check of the release as it would be, let Great Expectations judge them; the verdict in words."""
     db = engine(database(settings()))
     ledger = table_accounts(db, run)
     counted = count_release(run, source_accounts(ledger))

@@ -1,7 +1,7 @@
-"""What follows from counts: a site's own limits, what was accepted or overridden, what got worse since the last release."""
+"""What follows from counts: a site's own limits, what was accepted or overridden, what got worse since a release."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import sqlalchemy
 
@@ -83,16 +83,17 @@ def stored_results(run_id: str) -> list[CheckResult]:
 
 def remember(run: Run, results: Sequence[CheckResult], origins: Sequence[str]) -> None:
     """Keep a run's results of these origins, in the place of those it had."""
-    names = {"table": "table_name", "column": "column_name"}
-    rows = [
-        {"run_id": run.run_id, **{names.get(name, name): getattr(one, name) for name in CheckResult.__dataclass_fields__}}
-        for one in results
-    ]
+    rows = [{"run_id": run.run_id, **_row(result)} for result in results]
     check = state.check_result.c
     with engine(database(settings())).begin() as con:
         con.execute(state.check_result.delete().where(check.run_id == run.run_id, check.origin.in_(origins)))
         if rows:
             con.execute(state.check_result.insert(), rows)
+
+
+def _row(result: CheckResult) -> dict[str, object]:
+    row = asdict(result)
+    return row | {"table_name": row.pop("table"), "column_name": row.pop("column")}
 
 
 def with_all_violations(judged: Sequence[CheckResult], counted: Sequence[CheckResult]) -> list[CheckResult]:

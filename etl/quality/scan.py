@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from etl.cdm import Table, quoted, tables
+from etl.quality.candidate import relation_of
 from etl.quality.model import Check
 
 # A death certificate, an autopsy or a bill may follow; the Data Quality Dashboard's limit.
@@ -48,7 +49,7 @@ class Scan:
     @property
     def sql(self) -> str:
         columns = ",\n  ".join(self.aggregates) or "count(*)"
-        return f"SELECT\n  {columns}\nFROM cdm.{quoted(self.table.name)} AS t\n" + "\n".join(self.joins.values())
+        return f"SELECT\n  {columns}\nFROM {relation_of(self.table.name)} AS t\n" + "\n".join(self.joins.values())
 
 
 def plan_scan(table: Table, checks: Sequence[Check]) -> Scan:
@@ -98,7 +99,7 @@ def _filtered(condition: str) -> str:
 
 
 def _required(check: Check, scan: Scan) -> tuple[str, str]:
-    return _filtered(f"t.{quoted(check.column)} IS NULL"), "count(*)"
+    return f"count(*) - count(t.{quoted(check.column)})", "count(*)"
 
 
 def _length(check: Check, scan: Scan) -> tuple[str, str]:
@@ -117,7 +118,7 @@ def _foreign_key(check: Check, scan: Scan) -> tuple[str, str] | None:
     column = f"t.{quoted(check.column)}"
     if parent == "concept":
         return None
-    key = f"{scan.life()}.person_id" if parent == "person" else f"{scan.parent(check.column, parent)}.key"
+    key = f"{scan.life()}.is_person" if parent == "person" else f"{scan.parent(check.column, parent)}.key"
     return _filtered(f"{column} IS NOT NULL AND {key} IS NULL"), f"count({column})"
 
 

@@ -11,6 +11,7 @@ from etl.errors import CdmflowError
 from etl.quality.candidate import Connection, make_keys, make_life, open_candidate
 from etl.quality.concepts import TYPES, is_concept_check, used_concepts, violating_concepts
 from etl.quality.defaults import structural
+from etl.quality.facts import make_facts, make_plausible
 from etl.quality.model import Check
 from etl.quality.scan import BUILDERS, Scan, condition_of, parents_of, spans_sql
 from etl.quality.suites import read_suites
@@ -39,7 +40,9 @@ def write_violations(
     with connection(settings.workers, settings.memory_limit) as con:
         try:
             selects = list(
-                _selects(con, {table: found for table, found in asked.items() if found}, run_dir, vocabulary_dir)
+                _selects(
+                    con, settings, {table: found for table, found in asked.items() if found}, run_dir, vocabulary_dir
+                )
             )
             empty = "SELECT '' AS check_id, '' AS cdm_table, CAST(NULL AS BIGINT) AS row_id WHERE false"
             write_parquet(con, " UNION ALL ".join(selects or [empty]), output)
@@ -58,14 +61,16 @@ def write_violations(
 
 
 def _selects(
-    con: Connection, asked: Mapping[str, Sequence[Check]], run_dir: Path, vocabulary_dir: Path
+    con: Connection, settings: Settings, asked: Mapping[str, Sequence[Check]], run_dir: Path, vocabulary_dir: Path
 ) -> Iterator[str]:
-    opened = open_candidate(con, run_dir / "cdm", asked)
+    opened = open_candidate(con, run_dir / "cdm", vocabulary_dir, asked)
     make_life(con)
+    make_facts(con, settings.sources_dir / "source_parts.yml")
+    make_plausible(con, settings.expectations_dir / "cdm" / "ranges.csv")
     parents: set[str] = set().union(*(parents_of(tables()[name], checks) for name, checks in asked.items()))
-    make_keys(con, parents, vocabulary_dir)
+    make_keys(con, parents)
     checks = [check for found in asked.values() for check in found]
-    used_concepts(con, [check for check in checks if is_concept_check(check)], vocabulary_dir)
+    used_concepts(con, [(check.table, check.column) for check in checks if is_concept_check(check)])
     for check in checks:
         yield _select(con, opened[check.table].table, check)
 
