@@ -1,7 +1,7 @@
 """Other thresholds and severities for checks, by id: per site in `expectations/site.yml`, or for a re-judgement.
 
-A file is a list. A rule names checks by id or by a shell-style pattern and gives what shall hold for them instead; where
-two rules name the same check, the later one wins:
+A file is a list. A rule names checks by id or by a shell-style pattern and gives what shall hold for them instead; of
+two rules for the same check the later one wins:
 
     - check: field_fkdomain_*
       severity: info

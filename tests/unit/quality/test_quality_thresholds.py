@@ -12,7 +12,9 @@ from etl.quality.thresholds import Rule, apply_thresholds, read_thresholds
 def result(check_id: str, violated: int, denominator: int = 100, **changes: object) -> CheckResult:
     told: dict[str, object] = {"severity": "warning", "status": "failed" if violated else "passed", "origin": "dqd"}
     told |= changes
-    return CheckResult(check_id, "person", "", "fkDomain", violated=violated, denominator=denominator, seconds=0.0, **told)  # type: ignore[arg-type]
+    return CheckResult(
+        check_id, "person", "", "fkDomain", violated=violated, denominator=denominator, seconds=0.0, **told
+    )  # type: ignore[arg-type]
 
 
 def written(folder: Path, text: str) -> Path:
