@@ -2,13 +2,12 @@
 
 from etl.quality.report.compare import Comparison, compare
 from etl.quality.report.dqd import DqdFacts, dqd_facts, dqd_json
-from etl.quality.report.model import Overridden, QualityReport, Quarantined, ReleaseCounts
+from etl.quality.report.model import QualityReport, Quarantined, ReleaseCounts
 from etl.quality.report.page import quality_page
 
 __all__ = [
     "Comparison",
     "DqdFacts",
-    "Overridden",
     "QualityReport",
     "Quarantined",
     "ReleaseCounts",

@@ -1,23 +1,14 @@
 """What a quality page tells of. Ids, counts, and what engineers wrote of their checks; never a cell's value."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from etl.quality.model import CheckResult
+from etl.quality.overrides import Override
 
 CATEGORIES = ("Conformance", "Completeness", "Plausibility")
-
-
-@dataclass(frozen=True)
-class Overridden:
-    """A check whose failure somebody took upon themselves; `until` is the last day on which it holds."""
-
-    check_id: str
-    reason: str
-    until: date
-    made_by: str
 
 
 @dataclass(frozen=True)
@@ -60,7 +51,8 @@ class ReleaseCounts:
 class QualityReport:
     """All that the page shows.
 
-    `reasons` say why the gate is shut. `before` are the results of the release that is served (None when there is
+    `reasons` say why the gate is shut, `regressed` are warnings that got so much worse that they shut it, by check id;
+    `overrides` are those in force. `before` are the results of the release that is served (None when there is
     none), `trend` the releases' counts, oldest first, this run's last. `pages` are the suites that have a page of Great
     Expectations' beside this one.
     """
@@ -73,7 +65,8 @@ class QualityReport:
     reasons: Sequence[str] = ()
     before: Sequence[CheckResult] | None = None
     before_release: int | None = None
-    overrides: Sequence[Overridden] = ()
+    overrides: Sequence[Override] = ()
+    regressed: Collection[str] = ()
     trend: Sequence[ReleaseCounts] = ()
     quarantined: Sequence[Quarantined] = ()
     pages: Sequence[str] = ()

@@ -9,9 +9,10 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from etl.quality.model import SEVERITIES, CheckResult
+from etl.quality.overrides import Override, matches, overriding
 from etl.quality.report import charts
 from etl.quality.report.compare import Comparison, compare, gravest_first, is_broken, share_of
-from etl.quality.report.model import CATEGORIES, Overridden, QualityReport, counts_of
+from etl.quality.report.model import CATEGORIES, QualityReport, counts_of
 from etl.quality.report.words import category_of, counted
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -32,7 +33,8 @@ class Line:
     share: float
     before: CheckResult | None
     is_new: bool
-    override: Overridden | None
+    override: Override | None
+    is_regression: bool
     page: str
 
     @property
@@ -42,6 +44,10 @@ class Line:
     @property
     def before_share(self) -> float:
         return share_of(self.before) if self.before else 0.0
+
+    @property
+    def group(self) -> str:
+        return "regression" if self.is_regression else self.kind
 
     @property
     def kind(self) -> str:
@@ -72,7 +78,7 @@ def quality_page(report: QualityReport) -> str:
     checks = [line for line in lines if line.now.origin != "drift"]
     drift = [line for line in lines if line.now.origin == "drift"]
     broken = [line for line in checks if is_broken(line.now)]
-    overridden = [line for line in lines if is_broken(line.now) and line.override]
+    overridden = [line for line in lines if line.override]
     page = (
         _environment()
         .get_template("quality.j2")
@@ -87,7 +93,7 @@ def quality_page(report: QualityReport) -> str:
             resolved=changes.resolved if changes else (),
             worse=changes.worse if changes else (),
             categories={category: _cell([line.now for line in checks], category) for category in CATEGORIES},
-            matrix=_matrix([line.now for line in checks]),
+            matrix=matrix([line.now for line in checks]),
             not_applicable=_reasons([line.now for line in checks]),
             drift=drift,
             trend=charts.trend(report.trend),
@@ -104,7 +110,6 @@ def quality_page(report: QualityReport) -> str:
 def _lines(report: QualityReport, changes: Comparison | None) -> list[Line]:
     before = {result.check_id: result for result in report.before or ()}
     new = {result.check_id for result, _ in changes.new} if changes else set()
-    overrides = {override.check_id: override for override in report.overrides}
     return [
         Line(
             now=result,
@@ -112,20 +117,21 @@ def _lines(report: QualityReport, changes: Comparison | None) -> list[Line]:
             share=share_of(result),
             before=before.get(result.check_id),
             is_new=result.check_id in new,
-            override=overrides.get(result.check_id),
+            override=overriding(result, report.overrides) if is_broken(result) else None,
+            is_regression=result.check_id in report.regressed,
             page=f"candidate/{result.table}.html" if result.table in report.pages else "",
         )
         for result in gravest_first(report.results)
     ]
 
 
-def _unused(report: QualityReport, used: Sequence[Line]) -> list[Overridden]:
+def _unused(report: QualityReport, used: Sequence[Line]) -> list[Override]:
     """Overrides of checks that hold: they can be taken back."""
     needed = {line.now.check_id for line in used}
-    return [override for override in report.overrides if override.check_id not in needed]
+    return [one for one in report.overrides if not any(matches(one.check_id, check_id) for check_id in needed)]
 
 
-def _matrix(results: Sequence[CheckResult]) -> list[tuple[str, dict[str, Cell], Cell]]:
+def matrix(results: Sequence[CheckResult]) -> list[tuple[str, dict[str, Cell], Cell]]:
     """A row per table: its cells by category, and their sum. Tables with the gravest failures come first."""
     by_table = defaultdict(list)
     for result in results:

@@ -36,10 +36,26 @@ OWN: dict[str, tuple[str, str]] = {
     "stays_apart": ("Plausibility", "stays that overlap"),
     "in_range": ("Plausibility", "numbers out of range"),
     "current_type": ("Conformance", "withdrawn type concepts"),
+    "eras_apart": ("Plausibility", "eras that overlap"),
+    "not_in_future": ("Plausibility", "dates after the data’s last day"),
+    "decodes": ("Conformance", "ids that lead to no source row"),
+    "no_repeat": ("Plausibility", "rows told twice"),
+    "plausible_value": ("Plausibility", "values beyond what can be, in their unit"),
+    "referred_to": ("Plausibility", "rows that nothing refers to"),
     "accounting": ("Completeness", "landed rows that are nowhere"),
     "landed_or_rejected": ("Completeness", "received rows neither landed nor rejected"),
     "used_or_excluded": ("Completeness", "landed rows neither used nor excluded"),
     "from_landed": ("Conformance", "CDM rows of no landed row"),
+}
+
+# What a measure of drift counts, against the release before.
+DRIFT: dict[str, str] = {
+    "rows": "rows more or fewer",
+    "persons": "persons more or fewer",
+    "rows_by_month": "rows gone from months that are over",
+    "mapped_share": "rows without a concept that would have had one",
+    "top_concepts": "frequent concepts that are gone",
+    "checks": "more checks that fail",
 }
 
 DQD: dict[str, DqdWords] = {
@@ -175,6 +191,8 @@ def counted(check_type: str) -> str:
     """What a violation of this type is, in few words; the type itself where it is not known."""
     if check_type in OWN:
         return OWN[check_type][1]
+    if check_type in DRIFT:
+        return DRIFT[check_type]
     return DQD[check_type].counted if check_type in DQD else check_type.replace("_", " ")
 
 

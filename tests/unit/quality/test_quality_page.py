@@ -3,15 +3,14 @@
 import html
 import re
 from dataclasses import replace
-from datetime import date
 from html.parser import HTMLParser
 
 import pytest
-from made_reports import BROKEN, EMPTY, GREW, HELD, LATE, UNMAPPED, UNTOLD, full_report, made, report
+from made_reports import BROKEN, EMPTY, GREW, HELD, LATE, UNMAPPED, UNTOLD, full_report, made, override, report
 
 from etl.quality import CheckResult
 from etl.quality.compute import LEDGER_TYPES
-from etl.quality.report import Overridden, QualityReport, Quarantined, ReleaseCounts, compare, quality_page
+from etl.quality.report import QualityReport, Quarantined, ReleaseCounts, compare, quality_page
 from etl.quality.report.charts import nice_top, share_floor, trend
 from etl.quality.report.page import percent
 from etl.quality.report.words import OWN
@@ -110,7 +109,18 @@ def test_an_overridden_failure_stands_apart_with_reason_and_last_day() -> None:
     overridden = page.sections["Overridden"]
     assert "overridden until 2026-12-31" in overridden
     assert "“the registry's dates come late, ticket 4711”, m.kim" in overridden
-    assert "No longer needed, since the check holds: person.unmapped.race_concept_id (until 2026-12-05)" in overridden
+    assert "No longer needed, since the check holds: person.unmapped.* (until 2026-12-05)" in overridden
+
+
+def test_an_override_of_what_cannot_be_overridden_changes_nothing() -> None:
+    page = page_of(full_report(overrides=[override(BROKEN.check_id, "please")]))
+    assert BROKEN.check_id in page.sections["What does not hold"]
+
+
+def test_a_warning_that_got_worse_stands_among_what_stops() -> None:
+    failures = page_of(full_report(regressed=[UNMAPPED.check_id])).sections["What does not hold"]
+    assert "Warnings that got worse 1, stops the publish" in failures
+    assert "Warnings 1" not in failures
 
 
 def test_what_is_new_worse_and_resolved_is_told_against_the_release_before() -> None:
@@ -161,6 +171,7 @@ def test_drift_beyond_its_limits_is_shown_and_the_rest_folded() -> None:
     still = replace(GREW, check_id="drift.rows.person", table="person", violated=0, status="passed")
     drift = page_of(full_report(results=[HELD, GREW, still])).sections["Drift"]
     assert drift.startswith("1 of 2 measures stay within their limits against release 7.")
+    assert "rows more or fewer drift.rows.measurement 490 now, 400 before" in drift
     assert drift.index("22.5 % limit 10 %") < drift.index("within their limits 1") < drift.index("drift.rows.person")
 
 
@@ -193,7 +204,7 @@ def test_every_value_is_escaped() -> None:
                 replace(LATE, check_id=evil, table=evil, column=evil, check_type=evil),
                 replace(UNTOLD, reason=evil),
             ],
-            overrides=[Overridden(evil, evil, date(2026, 12, 31), evil)],
+            overrides=[override("<x>", evil, made_by=evil), override("*", evil, made_by=evil)],
             trend=[ReleaseCounts(evil, 1, 0, 0, 0), ReleaseCounts(evil, 1, 0, 0, 0)],
             quarantined=[Quarantined(evil, evil, 1, 1)],
         )
@@ -204,7 +215,7 @@ def test_every_value_is_escaped() -> None:
 
 
 def test_a_reason_with_an_address_is_text_and_breaks_no_page() -> None:
-    told = full_report(overrides=[Overridden(LATE.check_id, "see https://tickets/4711", date(2026, 12, 31), "m.kim")])
+    told = full_report(overrides=[override(LATE.check_id, "see https://tickets/4711")])
     assert "see https://tickets/4711" in html.unescape(quality_page(told))
 
 
