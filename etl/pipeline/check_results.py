@@ -1,14 +1,11 @@
-"""What is kept of the gate's work: results by run, releases to compare with, overrides in force, rows held back."""
+"""What is kept of the gate's work: results by run, releases to compare with, rows held back."""
 
 from collections import defaultdict
-from datetime import UTC, datetime
-from typing import Any
 
 import sqlalchemy
 
 from etl import state
 from etl.quality import CheckResult
-from etl.quality.overrides import Override, in_force
 from etl.quality.report import Quarantined, ReleaseCounts
 
 RELEASES_SHOWN = 24
@@ -84,13 +81,6 @@ def trend_of(con: sqlalchemy.Connection, releases: list[tuple[int, str]]) -> lis
         for release_id, run_id in reversed(shown)
         if run_id in found
     ]
-
-
-def overrides_in_force(con: sqlalchemy.Connection) -> tuple[Override, ...]:
-    """The overrides that hold today (UTC)."""
-    columns = [state.gate_override.c[name] for name in Override.__dataclass_fields__]
-    rows: Any = con.execute(sqlalchemy.select(*columns))
-    return in_force([Override(**row._mapping) for row in rows], datetime.now(UTC).date())
 
 
 def quarantined_rows(con: sqlalchemy.Connection, source: str) -> list[Quarantined]:

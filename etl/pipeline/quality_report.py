@@ -15,13 +15,8 @@ from sqlalchemy.dialects.postgresql import insert
 from etl import state
 from etl.config import settings
 from etl.engine import connection, quote_path
-from etl.pipeline.check_results import (
-    overrides_in_force,
-    quarantined_rows,
-    releases_before,
-    stored_results,
-    trend_of,
-)
+from etl.pipeline.check_results import quarantined_rows, releases_before, stored_results, trend_of
+from etl.pipeline.overrides import overrides_in_force
 from etl.pipeline.runs import Run, database, engine
 from etl.quality import CheckResult
 from etl.quality.dqd.catalogue import read_catalogue
@@ -80,7 +75,7 @@ def _told(
         reasons=reasons,
         before=stored_results(con, releases[0][1]) if releases else None,
         before_release=releases[0][0] if releases else None,
-        overrides=overrides_in_force(con),
+        overrides=overrides_in_force(),
         regressed=regressed,
         trend=[*trend_of(con, releases), now],
         quarantined=quarantined_rows(con, run.source),

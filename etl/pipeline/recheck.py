@@ -11,9 +11,11 @@ import sqlalchemy
 from etl import state
 from etl.config import settings
 from etl.errors import ContractError, UsageError
-from etl.pipeline.check_results import overrides_in_force, release_of, releases_before, stored_results
+from etl.pipeline.check_results import release_of, releases_before, stored_results
+from etl.pipeline.overrides import overrides_in_force
 from etl.pipeline.runs import database, engine, load_run
 from etl.quality import CheckResult, Verdict, judge
+from etl.quality.drift import read_limits
 from etl.quality.report import Comparison, compare
 from etl.quality.thresholds import apply_thresholds, read_thresholds
 
@@ -45,16 +47,16 @@ def recheck(*, release: int | None = None, run_id: str | None = None, thresholds
             )
         releases = releases_before(con, run.source, run.run_id)
         before = stored_results(con, releases[0][1]) if releases else None
-        overrides = overrides_in_force(con)
         number = release_of(con, run.run_id)
     results = _under(stored, thresholds) if thresholds else stored
+    limits = read_limits(settings().expectations_dir / "drift.yml")
     base = {result.check_id: result for result in before or ()}
     return Rechecked(
         run_id=run.run_id,
         release=number,
         before=releases[0][0] if releases else None,
         results=results,
-        verdict=judge(results, {}, base=base, overrides=overrides),
+        verdict=judge(results, {}, base=base, overrides=overrides_in_force(), limits=limits.regression),
         changes=compare(results, before) if before is not None else None,
     )
 

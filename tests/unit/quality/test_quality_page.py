@@ -10,10 +10,11 @@ from made_reports import BROKEN, EMPTY, GREW, HELD, LATE, UNMAPPED, UNTOLD, full
 
 from etl.quality import CheckResult
 from etl.quality.compute import LEDGER_TYPES
+from etl.quality.drift import LIMITS
 from etl.quality.report import QualityReport, Quarantined, ReleaseCounts, compare, quality_page
 from etl.quality.report.charts import nice_top, share_floor, trend
 from etl.quality.report.page import percent
-from etl.quality.report.words import OWN
+from etl.quality.report.words import DRIFT, OWN
 from etl.quality.suites import CHECK_TYPES
 
 
@@ -265,6 +266,10 @@ def test_an_axis_of_shares_begins_below_the_least() -> None:
 def test_every_check_type_of_ours_has_words_and_a_category() -> None:
     missing = {*CHECK_TYPES, *LEDGER_TYPES} - set(OWN)
     assert not missing, f"etl/quality/report/words.py has no words for: {', '.join(sorted(missing))}"
+
+
+def test_every_measure_of_drift_has_words() -> None:
+    assert set(DRIFT) == set(LIMITS)
 
 
 def test_no_result_at_all_still_gives_a_page() -> None:
