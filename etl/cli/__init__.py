@@ -52,6 +52,7 @@ def register() -> None:
     """Hang all commands on the app; their modules are light."""
     from etl.cli import (
         backfill,
+        check,
         demo,
         explain,
         gate,
@@ -71,6 +72,7 @@ def register() -> None:
         ("run", run.run),
         ("rebuild", run.rebuild),
         ("backfill", backfill.backfill),
+        ("check", check.check),
         ("sql", query.sql),
         ("status", status.status),
         ("trace", trace.trace),

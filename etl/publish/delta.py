@@ -19,6 +19,7 @@ from etl.engine import Digest, digest_sql_duckdb, digest_sql_postgres
 from etl.errors import CdmflowError
 from etl.log import get_logger
 from etl.postgres import Database
+from etl.publish.dashboard import ensure_dashboard_results
 from etl.publish.keys import point_keys, prove_keys
 from etl.publish.load import Report
 from etl.publish.record import Release, current_release, insert_release, release_of_run, write_release_files
@@ -102,6 +103,7 @@ def publish_delta(
             release = release_of_run(connection, run_id)
             if release is None:
                 drop_unfinished(connection)
+                ensure_dashboard_results(connection)
                 base = current_release(connection)
                 if base is None or base.run_id != base_run:
                     raise CdmflowError(

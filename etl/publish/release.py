@@ -11,6 +11,7 @@ from etl.errors import CdmflowError, DatabaseUnavailable
 from etl.log import get_logger
 from etl.postgres import Database
 from etl.postgres.roles import READER
+from etl.publish.dashboard import ensure_dashboard_results
 from etl.publish.load import STATE, Plan, Report, files_of, load, records
 from etl.publish.record import Release, release_of_run, write_release_files
 from etl.publish.retire import drop_old_releases, drop_schema, drop_unfinished, schemas_like
@@ -51,6 +52,7 @@ def publish_release(
             release = release_of_run(connection, run_id)
             if release is None:
                 _require_person(cdm_dir)
+                ensure_dashboard_results(connection)
                 parquet_dir = settings.vocabulary_dir / str(vocabulary_id)
                 vocabulary = complete_vocabulary(settings, database, connection, vocabulary_id, parquet_dir, report)
                 schema, proven = _candidate(settings, database, connection, run_id, cdm_dir, vocabulary, report)

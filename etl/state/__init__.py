@@ -8,6 +8,7 @@ from etl.state.locks import CREATE_TABLES_LOCK
 from etl.state.tables import (
     batch,
     check_result,
+    dqd_check,
     gate_override,
     metadata,
     person,
@@ -25,6 +26,7 @@ __all__ = [
     "check_result",
     "connect",
     "create_tables",
+    "dqd_check",
     "gate_override",
     "person",
     "quarantine",
@@ -59,11 +61,21 @@ def create_tables(engine: sqlalchemy.Engine) -> None:
         with engine.begin() as connection:
             connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_xact_lock(CREATE_TABLES_LOCK)))
             metadata.create_all(connection)
-            for statement in LATER_COLUMNS:
-                connection.exec_driver_sql(statement)
+            if _lacks_columns(connection):
+                for statement in LATER_COLUMNS:
+                    connection.exec_driver_sql(statement)
     except OperationalError as error:
         raise DatabaseUnavailable(
             "The database of the `etl` schema cannot be reached.",
             state="Nothing was changed.",
             todo="Start it with ./cdmflow start, or check CDMFLOW_DATABASE_URL.",
         ) from error
+
+
+def _lacks_columns(connection: sqlalchemy.Connection) -> bool:
+    """Whether a table lacks a column. ALTER TABLE, even in vain, waits for every reader of a view over the table."""
+    found = connection.exec_driver_sql(
+        "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'etl'"
+    )
+    present = {(row.table_name, row.column_name) for row in found}
+    return any((table.name, column.name) not in present for table in metadata.sorted_tables for column in table.columns)

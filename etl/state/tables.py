@@ -6,6 +6,7 @@ Only `person.person_key` and the lake hold what identifies anyone; `cdm_reader` 
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Date,
     DateTime,
@@ -154,6 +155,26 @@ check_result = Table(
     Column("category", Text, nullable=False, server_default=""),
     Column("allowed_percent", Float, nullable=False, server_default="0"),
     Column("reason", Text, nullable=False, server_default=""),
+)
+
+# What OHDSI's Data Quality Dashboard says of its checks beside their counts, for `results.dqdashboard_results`.
+dqd_check = Table(
+    "dqd_check",
+    metadata,
+    Column("check_id", Text, primary_key=True),
+    Column("check_name", Text, nullable=False),
+    Column("check_level", Text, nullable=False),
+    Column("check_description", Text, nullable=False),
+    Column("cdm_table_name", Text, nullable=False),
+    Column("cdm_field_name", Text, nullable=False),  # '' for none, as in the columns below
+    Column("concept_id", Text, nullable=False),
+    Column("unit_concept_id", Text, nullable=False),
+    Column("sql_file", Text, nullable=False),
+    Column("category", Text, nullable=False),
+    Column("subcategory", Text, nullable=False),
+    Column("context", Text, nullable=False),
+    Column("query_text", Text, nullable=False),
+    Column("has_threshold", Boolean, nullable=False),
 )
 
 gate_override = Table(
