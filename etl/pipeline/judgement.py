@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
-import sqlalchemy
-
 from etl import quality, state
 from etl.config import settings
+from etl.pipeline import check_results
 from etl.pipeline.overrides import overrides_in_force
 from etl.pipeline.runs import Run, current_run, database, engine
 from etl.quality import CheckResult
@@ -71,14 +70,8 @@ def results_of_current(run: Run) -> list[CheckResult]:
 
 def stored_results(run_id: str) -> list[CheckResult]:
     """What is kept of a run's checks."""
-    check = state.check_result.c
-    query = sqlalchemy.select(
-        check.check_id, check.table_name, check.column_name, check.check_type, check.severity, check.violated,
-        check.denominator, check.status, check.seconds, check.origin, check.category, check.allowed_percent,
-        check.reason,
-    ).where(check.run_id == run_id)  # fmt: skip
     with engine(database(settings())).connect() as con:
-        return [CheckResult(*row) for row in con.execute(query)]
+        return check_results.stored_results(con, run_id)
 
 
 def remember(run: Run, results: Sequence[CheckResult], origins: Sequence[str]) -> None:
