@@ -156,7 +156,7 @@ def open_candidate(
     """
     for schema in ("cdm", "vocabulary", "raw"):
         con.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-    wanted = {*names, "person", "death", "observation_period", *VISIT_COLUMNS}
+    wanted = {*names, "cdm_source", "person", "death", "observation_period", *VISIT_COLUMNS}
     opened = {
         name: _open(con, table, cdm / f"{name}.parquet", name in empty_tables)
         for name, table in tables().items()
