@@ -6,7 +6,7 @@ from etl.land.batches import LandedBatch, batch_path, land_batch
 from etl.land.contract import NAME, Contract, SourceColumn, SourceTable, read_contract
 from etl.land.current import batches_by_table, business_date, current_tables, kept_batches, landed_columns
 from etl.land.database import Extracted, as_extracted, extract_database
-from etl.land.folder import LandingPlan, LandingResult, land_folder, plan_folder, read_folder
+from etl.land.folder import LandingPlan, LandingResult, content_hash, land_folder, plan_folder, read_folder
 
 __all__ = [
     "Contract",
@@ -20,6 +20,7 @@ __all__ = [
     "batch_path",
     "batches_by_table",
     "business_date",
+    "content_hash",
     "current_tables",
     "extract_database",
     "kept_batches",

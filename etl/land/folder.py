@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -162,6 +162,14 @@ def read_folder(contract: Contract, folder: Path, scratch: Path) -> dict[str, Pa
         )
         read[name] = output
     return read
+
+
+def content_hash(contract: Contract, table: SourceTable, folder: Path, scratch: Path) -> str | None:
+    """The hash by which landing knows a table's content in a folder; None where it has no file of the table."""
+    if not folder.is_dir():
+        return None
+    paths = find_files(replace(contract, tables={table.name: replace(table, required=False)}), folder).get(table.name)
+    return prepare_delivery(paths, table.encoding, scratch / "prepared.csv").content_hash if paths else None
 
 
 def _in_parallel(

@@ -1,19 +1,31 @@
-"""The two gates of a run: what was landed, and the candidate. Verdicts are recorded; a refusal stops the run."""
+"""The gates of a run: what was landed, the candidate, its drift. Verdicts are recorded; a refusal stops the run.
+
+Results and pages are kept whether a gate passes or not.
+"""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy
 
-from etl import land, publish, quality, state
+from etl import land, quality, state
 from etl.config import settings
 from etl.errors import GateRefused
 from etl.pipeline.account import source_accounts, table_accounts
-from etl.pipeline.runs import Run, database, engine, load_run, record, vocabulary_folder
-from etl.pipeline.scope import keep_scope_only, scope_ids
+from etl.pipeline.counts import PROFILE, count_release, dashboard_checks, kept_with, quality_folder
+from etl.pipeline.judgement import judge_counts, remember, stored_results, with_all_violations
+from etl.pipeline.quality_report import write_quality_report
+from etl.pipeline.quarantine import accepted_counts, settle_quarantine, without_accepted
+from etl.pipeline.runs import Run, current_run, database, engine, record
+from etl.quality import drift
+from etl.quality.drift import drift_checks, more_failures, read_limits
+from etl.quality.profile import read_profile
+
+NOT_ASKED = {
+    "passed": True, "evaluated": 0, "expected": 0, "failed": [], "warnings": [], "reasons": [], "seconds": 0.0
+}  # fmt: skip
 
 
 def judge_landing(run: Run) -> str:
@@ -47,47 +59,63 @@ def judge_landing(run: Run) -> str:
 
 
 def judge_candidate(run: Run) -> str:
-    """Count every check of the candidate, let Great Expectations judge the counts; the verdict in words."""
-    configured = settings()
-    assert run.vocabulary_id is not None
-    db = engine(database(configured))
+    """Count every check of the release as it would be, let Great Expectations judge them; the verdict in words."""
+    db = engine(database(settings()))
     ledger = table_accounts(db, run)
-    vocabulary = vocabulary_folder(run.vocabulary_id)
-    if run.scope == "persons":
-        ids = scope_ids(run)
-        keep_scope_only(run, ids)
-    results = quality.compute_candidate(configured, run.folder, vocabulary, source_accounts(ledger))
-    if run.scope == "persons":
-        results = _with_everybody_else(run, results, ids)
-    _remember(db, run, results)
-    result = quality.gate_candidate(results, run.folder / "report" / "candidate")
-    record(run.run_id, verdict=verdict_of(result))
-    return decide(run, result, "candidate", [problem for account in ledger for problem in account.disagreements])
-
-
-def _with_everybody_else(run: Run, results: list[quality.CheckResult], ids: Path) -> list[quality.CheckResult]:
-    """The counts of the release as it would be: the current one's, without what it holds of the run's persons.
-
-    Judged by themselves, a few persons would be refused for a share that nobody would mind in the whole.
-    """
-    configured = settings()
-    base = run.parameters["base_run"]
-    before_it = load_run(base).vocabulary_id
-    assert before_it is not None
-    folder = run.folder / "scope" / "present"
-    with engine(database(configured)).connect() as con:
-        schema = con.execute(
-            sqlalchemy.select(state.release.c.schema_name).where(state.release.c.run_id == base)
-        ).scalar_one()
-        check = state.check_result.c
-        counted = con.execute(
-            sqlalchemy.select(check.check_id, check.violated, check.denominator).where(check.run_id == base)
-        ).all()
-    publish.write_present_rows(database(configured), run.run_id, schema, ids, folder / "cdm")
-    before = quality.compute_candidate(configured, folder, vocabulary_folder(before_it), [])
-    return quality.replaced(
-        configured, {row.check_id: (row.violated, row.denominator) for row in counted}, before, results
+    counted = count_release(run, source_accounts(ledger))
+    judgement = judge_counts(run, without_accepted(counted, accepted_counts(run)))
+    remember(run, with_all_violations(judgement.results, counted), ("cdm", "dqd"))
+    result = quality.gate_candidate(
+        judgement.results,
+        run.folder / "report" / "candidate",
+        dashboard=dashboard_checks(),
+        severities=judgement.severities,
+        notes=judgement.notes,
     )
+    record(run.run_id, verdict=verdict_of(result))
+    settled = settle_quarantine(run, judgement.results, passed=result.passed)
+    problems = [problem for account in ledger for problem in account.disagreements]
+    page = write_quality_report(
+        run,
+        judgement.results,
+        passed=result.passed,
+        reasons=[*problems, *result.reasons],
+        regressed=judgement.regressed,
+    )
+    return decide(run, replace(result, report=page), "candidate", problems, str(settled))
+
+
+def judge_drift(run: Run) -> str:
+    """Compare the candidate with the current release; the verdict in words. The first release is compared with none."""
+    base_run = current_run(run.source)
+    kept = kept_with(base_run, PROFILE) if base_run else None
+    results: list[quality.CheckResult] = []
+    if base_run is not None and kept is not None:
+        limits = read_limits(settings().expectations_dir / "drift.yml")
+        results = drift_checks(read_profile(kept), read_profile(quality_folder(run) / PROFILE), limits)
+        before = {result.check_id: result for result in stored_results(base_run)}
+        results.append(more_failures(before, stored_results(run.run_id), limits))
+    judgement = judge_counts(run, results)
+    remember(run, judgement.results, ("drift",))
+    if not results:
+        record(run.run_id, drift_verdict=NOT_ASKED)
+        return "there is no release to compare with"
+    result = quality.gate_drift(
+        judgement.results,
+        drift.asked(judgement.results),
+        run.folder / "report" / "drift",
+        judgement.severities,
+        judgement.notes,
+    )
+    record(run.run_id, drift_verdict=verdict_of(result))
+    page = write_quality_report(
+        run,
+        [*stored_results(run.run_id)],
+        passed=result.passed,
+        reasons=result.reasons,
+        regressed=judgement.regressed,
+    )
+    return decide(run, replace(result, report=page), "drift")
 
 
 def verdict_of(result: quality.GateResult) -> dict[str, Any]:
@@ -103,7 +131,7 @@ def verdict_of(result: quality.GateResult) -> dict[str, Any]:
     }
 
 
-def decide(run: Run, result: quality.GateResult, what: str, ledger: Sequence[str] = ()) -> str:
+def decide(run: Run, result: quality.GateResult, what: str, ledger: Sequence[str] = (), quarantined: str = "") -> str:
     """The verdict in words, or GateRefused with what of the ledger disagrees, the checks, the counts and the page."""
     if not result.passed:
         reasons = "\n".join(f"  {reason}" for reason in (*ledger, *result.reasons[:20]))
@@ -111,33 +139,7 @@ def decide(run: Run, result: quality.GateResult, what: str, ledger: Sequence[str
         record(run.run_id, status="refused", ended_at=datetime.now(UTC), message=f"the gate refused the {what}")
         raise GateRefused(
             f"The gate refused the {what} of run {run.run_id}:\n{reasons}{more}",
-            state="Nothing was published; the last release stays as it was.",
+            state=f"Nothing was published; the last release stays as it was. {quarantined}".rstrip(),
             todo=f"See {result.report}, mend the data or the mapping, and run again.",
         )
     return f"{result.evaluated} of {result.expected} checks evaluated, {len(result.warnings)} warnings"
-
-
-def _remember(db: sqlalchemy.Engine, run: Run, results: list[quality.CheckResult]) -> None:
-    rows = [
-        {
-            "run_id": run.run_id,
-            "check_id": result.check_id,
-            "table_name": result.table,
-            "column_name": result.column,
-            "check_type": result.check_type,
-            "severity": result.severity,
-            "violated": result.violated,
-            "denominator": result.denominator,
-            "status": result.status,
-            "seconds": result.seconds,
-            "origin": result.origin,
-            "category": result.category,
-            "allowed_percent": result.allowed_percent,
-            "reason": result.reason,
-        }
-        for result in results
-    ]
-    with db.begin() as con:
-        con.execute(state.check_result.delete().where(state.check_result.c.run_id == run.run_id))
-        if rows:
-            con.execute(state.check_result.insert(), rows)

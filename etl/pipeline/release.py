@@ -12,6 +12,7 @@ from etl.config import settings
 from etl.engine import count_rows
 from etl.errors import CdmflowError, GateRefused
 from etl.log import get_logger
+from etl.pipeline.counts import keep_counts
 from etl.pipeline.diff import write_diff
 from etl.pipeline.lineage import layers
 from etl.pipeline.runs import Run, database, engine, record, vocabulary_folder
@@ -92,6 +93,7 @@ def _publish_persons(run: Run, verdict: dict[str, Any]) -> publish.Release:
 
 def _keep_report(run: Run, release: publish.Release) -> None:
     record(run.run_id, status="published", ended_at=datetime.now(UTC))
+    keep_counts(run, release.release_id)
     write_diff(run.source, release)
     remove_old_runs()
     report = run.folder / "report"

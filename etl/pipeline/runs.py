@@ -161,12 +161,18 @@ def open_run(
         "maps": maps_digest(source),
         "checks": checks_digest(),
     }
+    insert_run(run_id, source, parameters)
+    return run_id
+
+
+def insert_run(run_id: str, source: str, parameters: Mapping[str, Any]) -> None:
+    """Record a run as running, or as running again after it failed, and make its folder."""
     values = {
         "run_id": run_id,
         "source": source,
         "scope": "all",  # until landing has found out whom the run concerns
         "status": "running",
-        "parameters": parameters,
+        "parameters": dict(parameters),
         "code_version": code_version(),
     }
     with engine(database(settings())).begin() as con:
@@ -177,7 +183,6 @@ def open_run(
             .values(status="running", ended_at=None)
         )
     load_run(run_id).folder.mkdir(parents=True, exist_ok=True)
-    return run_id
 
 
 def _refuse_vocabulary(vocabulary_id: int, base_run: str | None, *, is_alone: bool) -> None:

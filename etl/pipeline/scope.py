@@ -114,7 +114,8 @@ def narrow(
 
 
 def _why_everybody(run: Run, contract: land.Contract) -> str:
-    if not run.parameters.get("is_drop") and run.parameters.get("vocabulary_id") is None:
+    is_part = run.parameters.get("is_drop") or run.parameters.get("vocabulary_id") is not None
+    if not is_part or run.parameters.get("base_run") is None:
         return "the delivery is complete"
     base = load_run(run.parameters["base_run"])
     if run.parameters["rules"] != base.parameters.get("rules"):

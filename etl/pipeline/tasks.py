@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from etl.pipeline.mapping_report import report_mapping
 from etl.pipeline.models import models, part_numbers
 from etl.pipeline.people import assign_person_ids, number_landed_persons
 from etl.pipeline.release import publish_run, publish_vocabulary_of
+from etl.pipeline.retry import replayed_batches
 from etl.pipeline.runs import (
     Run,
     chosen_vocabulary,
@@ -133,6 +134,10 @@ def _land(run: Run) -> Outcome:
     contract = whole = land.load_contract(configured, run.source)
     folder = run.parameters["input_folder"]
     is_live = bool(run.parameters.get("is_live"))
+    only = run.parameters.get("tables")  # a retry lands no table, or those whose records were turned away
+    if only is not None:
+        contract = replace(contract, tables={name: contract.tables[name] for name in only})
+        folder = folder if only else None
     if is_live:
         contract = land.as_extracted(contract)
         folder = extract(run, contract)
@@ -144,14 +149,14 @@ def _land(run: Run) -> Outcome:
             contract,
             Path(folder),
             run_id=run.run_id,
-            is_drop=bool(run.parameters.get("is_drop")),
+            is_drop=bool(run.parameters.get("is_drop")) or only is not None,
             workers=configured.workers,
         )
     if is_live:
         shutil.rmtree(extract_folder(run), ignore_errors=True)
     number_landed_persons(db, contract, configured)
     contract = whole
-    arrived = {batch.table: [batch.batch_id] for batch in landed.batches}
+    arrived = replayed_batches(run) | {batch.table: [batch.batch_id] for batch in landed.batches}
     if run.parameters.get("is_backfill"):
         night = nights.night_of(run)
         assert night is not None
@@ -218,7 +223,11 @@ def _state_after(run: Run, contract: land.Contract, arrived: dict[str, list[int]
     """
     db = engine(database(settings()))
     base_run = run.parameters.get("base_run") or current_run(run.source)
-    before = land.batches_by_table(db, run.source, load_run(base_run).batch_ids or []) if base_run else {}
+    replaced = run.parameters.get("replaces", [])
+    kept_before = (
+        [number for number in (load_run(base_run).batch_ids or []) if number not in replaced] if base_run else []
+    )
+    before = land.batches_by_table(db, run.source, kept_before)
     night = nights.night_of(run)
     known = nights.known_nights(run.source) if night else None
     is_complete = run.parameters.get("base_run") is None

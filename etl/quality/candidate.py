@@ -4,7 +4,7 @@ A table without a file is empty, a missing column is NULL, a column of another t
 So one broken column is counted by its own checks and cannot hide what the others would have found.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,23 +13,49 @@ from etl.cdm import Table, quoted, tables
 from etl.engine import duckdb_type, empty_relation, quote_path
 from etl.errors import ContractError
 
+# Tables of the CDM that no SQL of ours fills: a release has them, empty.
+NEVER_WRITTEN = ("episode", "episode_event", "fact_relationship", "note_nlp", "cohort", "cohort_definition")
+
 # One row per person, with the days between two observation periods as gaps: a join with it never multiplies rows.
+# Whoever died without being a person has a row too, in which `is_person` is NULL.
 LIFE = """
 CREATE TEMP TABLE life AS
 SELECT
-    person.person_id, person.birth_date, death.death_date, observed.observed_from, observed.observed_to, observed.gaps
+    coalesce(person.person_id, death.person_id) AS person_id,
+    person.is_person,
+    person.gender_concept_id,
+    person.birth_date,
+    person.birth_or_june,
+    death.has_died,
+    death.death_date,
+    observed.observed_from,
+    observed.observed_to,
+    observed.gaps
 FROM (
     SELECT
         person_id,
+        true AS is_person,
+        min(gender_concept_id) AS gender_concept_id,
         min(coalesce(
             CAST(birth_datetime AS DATE),
-            TRY(make_date(year_of_birth, coalesce(month_of_birth, 1), coalesce(day_of_birth, 1)))
+            CASE WHEN year_of_birth BETWEEN 1 AND 9999 THEN make_date(year_of_birth, 6, 1) END
+        )) AS birth_or_june,
+        min(coalesce(
+            CAST(birth_datetime AS DATE),
+            CASE WHEN year_of_birth BETWEEN 1 AND 9999 THEN
+                TRY(make_date(year_of_birth, coalesce(month_of_birth, 1), coalesce(day_of_birth, 1)))
+            END
         )) AS birth_date
     FROM cdm.person
     WHERE person_id IS NOT NULL
     GROUP BY person_id
 ) AS person
-LEFT JOIN (SELECT person_id, min(death_date) AS death_date FROM cdm.death GROUP BY person_id) AS death
+FULL JOIN (
+    SELECT person_id, true AS has_died, min(death_date) AS death_date
+    FROM cdm.death
+    WHERE person_id IS NOT NULL
+    GROUP BY person_id
+) AS death
     ON person.person_id = death.person_id
 LEFT JOIN (
     SELECT
@@ -59,6 +85,11 @@ VISIT_COLUMNS = {
 }
 
 
+INTEGERS = frozenset(
+    f"{sign}{size}" for sign in ("", "U") for size in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+)
+
+
 class Connection(Protocol):
     """What the checks need of a DuckDB connection; `etl.engine` opens it."""
 
@@ -68,10 +99,28 @@ class Connection(Protocol):
 
 @dataclass(frozen=True)
 class Opened:
-    """A table's file as found: its columns with DuckDB's types in file order, or None when there is no file."""
+    """A table's file as found: its columns with DuckDB's types in file order, or None when there is no file.
+
+    `exists` also holds for a table without a file that a release has nevertheless, empty.
+    """
 
     table: Table
     columns: tuple[tuple[str, str], ...] | None
+    exists: bool = True
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of its columns; those of the specification where it exists without a file."""
+        if self.columns is None:
+            return self.table.column_names if self.exists else ()
+        return tuple(name for name, _ in self.columns)
+
+    @property
+    def not_integers(self) -> tuple[str, ...]:
+        """Columns of the specification, integers there, that the file has in another type."""
+        return tuple(
+            name for name, found in self.columns or () if name in self.table.column_names and found not in INTEGERS
+        )
 
     @property
     def wrong_columns(self) -> int:
@@ -92,24 +141,53 @@ class Opened:
         )
 
 
-def open_candidate(con: Connection, cdm: Path, names: Mapping[str, object]) -> dict[str, Opened]:
-    """Make each named table readable as `cdm.<table>`; what was found of it."""
-    con.execute("CREATE SCHEMA IF NOT EXISTS cdm")
+def open_candidate(
+    con: Connection,
+    cdm: Path,
+    vocabulary: Path | None,
+    names: Collection[str],
+    *,
+    empty_tables: Collection[str] = NEVER_WRITTEN,
+) -> dict[str, Opened]:
+    """Make each named table readable as `cdm.<table>`, the vocabulary's as `vocabulary.<table>`; what was found of it.
+
+    `raw.<table>` is the file as it is. `empty_tables` exist without a file; a vocabulary table without one is empty.
+    Without a `vocabulary` there are only the CDM's tables.
+    """
+    for schema in ("cdm", "vocabulary", "raw"):
+        con.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     wanted = {*names, "person", "death", "observation_period", *VISIT_COLUMNS}
-    return {name: _open(con, table, cdm / f"{name}.parquet") for name, table in tables().items() if name in wanted}
+    opened = {
+        name: _open(con, table, cdm / f"{name}.parquet", name in empty_tables)
+        for name, table in tables().items()
+        if name in wanted and table.schema != "VOCAB"
+    }
+    if vocabulary is None:
+        return opened
+    for required in ("concept", "domain"):
+        vocabulary_file(vocabulary, required)
+    words = {name: table for name, table in tables().items() if table.schema == "VOCAB"}
+    return opened | {name: _open(con, table, vocabulary / f"{name}.parquet", True) for name, table in words.items()}
 
 
-def _open(con: Connection, table: Table, path: Path) -> Opened:
+def relation_of(table: str) -> str:
+    """Where an opened table is read from."""
+    return f"{'vocabulary' if tables()[table].schema == 'VOCAB' else 'cdm'}.{quoted(table)}"
+
+
+def _open(con: Connection, table: Table, path: Path, may_lack_file: bool) -> Opened:
     columns = None
-    select = empty_relation(table.fields)
+    select = raw = empty_relation(table.fields)
     if path.exists():
-        described = con.execute(f"DESCRIBE SELECT * FROM read_parquet({quote_path(path)})").fetchall()
+        raw = f"SELECT * FROM read_parquet({quote_path(path)})"
+        described = con.execute(f"DESCRIBE {raw}").fetchall()
         columns = tuple((str(row[0]), str(row[1])) for row in described)
         found = dict(columns)
         select = f"SELECT {', '.join(_read(field.name, field.sql_type, found) for field in table.fields)}"
         select += f" FROM read_parquet({quote_path(path)})"
-    con.execute(f"CREATE VIEW cdm.{quoted(table.name)} AS {select}")
-    return Opened(table, columns)
+    con.execute(f"CREATE VIEW {relation_of(table.name)} AS {select}")
+    con.execute(f"CREATE VIEW raw.{quoted(table.name)} AS {raw}")
+    return Opened(table, columns, exists=columns is not None or may_lack_file)
 
 
 def _read(name: str, sql_type: str, found: Mapping[str, str]) -> str:
@@ -126,19 +204,34 @@ def make_life(con: Connection) -> None:
     con.execute(LIFE)
 
 
-def make_keys(con: Connection, parents: set[str], vocabulary: Path) -> None:
-    """`key_<parent>(key, …)` for each referenced table, without doubles: a join with it never multiplies rows."""
+def make_keys(con: Connection, parents: Collection[str]) -> set[str]:
+    """`key_<parent>(key, …)` for each referenced table, without doubles: a join with it never multiplies rows.
+
+    The names of those, and of person and death, that do have doubles.
+    """
+    doubled = {
+        name
+        for name in ("person", "death")
+        for rows, persons in con.execute(
+            f"SELECT count(person_id), count(DISTINCT person_id) FROM cdm.{name}"
+        ).fetchall()
+        if rows != persons
+    }
     for name in sorted(parents):
         parent = tables()[name]
-        key = quoted(parent.primary_key or parent.fields[0].name)
-        relation = f"cdm.{quoted(name)}"
-        if parent.schema == "VOCAB":
-            relation = f"read_parquet({quote_path(vocabulary_file(vocabulary, name))})"
+        key = parent.primary_key or parent.fields[0].name
         more = f", {VISIT_COLUMNS[name]}" if name in VISIT_COLUMNS else ""
         con.execute(
-            f"CREATE TEMP TABLE key_{name} AS "
-            f"SELECT {key} AS key{more} FROM {relation} WHERE {key} IS NOT NULL GROUP BY 1"
+            f"CREATE TEMP TABLE key_{name} AS SELECT {quoted(key)} AS key{more} FROM {relation_of(name)} "
+            f"WHERE {quoted(key)} IS NOT NULL GROUP BY 1"
         )
+    return doubled | {
+        name
+        for name in sorted(parents)
+        if name in VISIT_COLUMNS
+        and con.execute(f"SELECT count({name}_id) FROM cdm.{name}").fetchall()
+        != con.execute(f"SELECT count(*) FROM key_{name}").fetchall()
+    }
 
 
 def vocabulary_file(directory: Path, name: str) -> Path:

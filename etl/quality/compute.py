@@ -2,8 +2,9 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from etl.cdm import tables
@@ -11,8 +12,13 @@ from etl.config import Settings
 from etl.engine import connection
 from etl.errors import CdmflowError
 from etl.log import get_logger
-from etl.quality.candidate import Connection, Opened, make_keys, make_life, open_candidate
-from etl.quality.concepts import count_concepts, is_concept_check, used_concepts
+from etl.quality.candidate import NEVER_WRITTEN, Connection, Opened, make_keys, make_life, open_candidate
+from etl.quality.concepts import Used, are_concepts_doubled, count_concepts, is_concept_check, used_concepts
+from etl.quality.dqd import fused
+from etl.quality.dqd.catalogue import DqdCheck, read_catalogue
+from etl.quality.dqd.count import DqdCounts, Scanned, count_dqd, countable, dqd_results, is_scanned
+from etl.quality.dqd.definition import Places
+from etl.quality.dqd.grouped import is_of_concepts
 from etl.quality.facts import make_facts, make_plausible
 from etl.quality.model import Check, CheckResult, SourceAccount
 from etl.quality.scan import alone_sql, parents_of, plan_scan
@@ -20,6 +26,8 @@ from etl.quality.suites import read_suites
 from etl.quality.verdict import status_of
 
 logger = get_logger(__name__)
+
+KEPT = "quality"  # below a run: counts in a grain that later nights can add to
 
 
 @dataclass(frozen=True)
@@ -30,18 +38,29 @@ class _Counted:
 
 
 def compute_candidate(
-    settings: Settings, run_dir: Path, vocabulary_dir: Path, account: Sequence[SourceAccount]
+    settings: Settings,
+    run_dir: Path,
+    vocabulary_dir: Path,
+    account: Sequence[SourceAccount],
+    *,
+    deprecated: bool = False,
+    empty_tables: Collection[str] = NEVER_WRITTEN,
+    today: date | None = None,
 ) -> list[CheckResult]:
-    """Violated rows and denominators of every check of `expectations/cdm`, and of the row account.
+    """Violated rows and denominators of all checks: `expectations/cdm`, the row account's, and DQD's (origin dqd).
 
-    Reads `run_dir`/cdm/<table>.parquet (a table without a file is empty) and concept.parquet, domain.parquet of
-    `vocabulary_dir`. 1.3 s for 3.3 million CDM rows on 2 cores; memory is that of the visits' keys.
+    Reads `run_dir`/cdm/<table>.parquet and the Parquet of `vocabulary_dir`; writes the counts of source values into
+    `run_dir`/quality. A table without a file is empty to our own checks and missing to DQD's, unless it is one of
+    `empty_tables`, which a release has without our filling them. `deprecated` adds the types that DQD has superseded;
+    `today` is the day that dates in the future are told by. 2 s for 3.3 million CDM rows on 2 cores.
     """
     suites = read_suites(settings.expectations_dir / "cdm")
+    dqd = read_catalogue(settings.expectations_dir / "dqd", deprecated=deprecated)
+    places = Places(today=f"DATE '{today}'" if today else "CURRENT_DATE")
     began = time.perf_counter()
     with connection(settings.workers, settings.memory_limit) as con:
         try:
-            counted = count_checks(con, settings, suites, run_dir / "cdm", vocabulary_dir)
+            counted, by_dqd = count_checks(con, settings, suites, dqd, run_dir, vocabulary_dir, empty_tables, places)
         except CdmflowError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever the driver raises, its message must not get out
@@ -53,39 +72,10 @@ def compute_candidate(
             ) from None
     results = [_result(check, counted[check.check_id]) for suite in suites.values() for check in suite]
     results += [_result(check, count) for check, count in _accounting(account)]
+    results += dqd_results(dqd, by_dqd)
     failed = sum(result.status == "failed" for result in results)
     logger.info("%d checks counted in %.1f s, %d beyond their limit", len(results), time.perf_counter() - began, failed)
     return results
-
-
-def replaced(
-    settings: Settings,
-    whole: Mapping[str, tuple[int, int]],
-    before: Sequence[CheckResult],
-    now: Sequence[CheckResult],
-) -> list[CheckResult]:
-    """The results of a release in which some persons' rows (`before`) are replaced by others (`now`).
-
-    `whole` are the release's counts by check id, violated and denominator. Counts of rows add up; those of a table
-    without columns or types at fault, too. The ledger's are of the replaced persons' source rows alone.
-    """
-    allowed = {
-        check.check_id: check.allowed_percent
-        for suite in read_suites(settings.expectations_dir / "cdm").values()
-        for check in suite
-    }
-    gone = {result.check_id: result for result in before}
-    found = []
-    for result in now:
-        if result.check_id not in allowed or result.check_id not in whole or result.check_id not in gone:
-            found.append(result)
-            continue
-        violated, denominator = whole[result.check_id]
-        violated += result.violated - gone[result.check_id].violated
-        denominator += result.denominator - gone[result.check_id].denominator
-        status = status_of(violated, denominator, allowed[result.check_id])
-        found.append(replace(result, violated=violated, denominator=denominator, status=status))
-    return found
 
 
 def ledger_checks(table: str) -> tuple[Check, ...]:
@@ -97,40 +87,89 @@ def ledger_checks(table: str) -> tuple[Check, ...]:
 
 
 def count_checks(
-    con: Connection, settings: Settings, suites: Mapping[str, Sequence[Check]], cdm: Path, vocabulary: Path
-) -> dict[str, _Counted]:
-    """The counts of all checks, by check id."""
-    opened = open_candidate(con, cdm, suites)
+    con: Connection,
+    settings: Settings,
+    suites: Mapping[str, Sequence[Check]],
+    dqd: Sequence[DqdCheck],
+    run_dir: Path,
+    vocabulary: Path,
+    empty_tables: Collection[str],
+    places: Places,
+) -> tuple[dict[str, _Counted], DqdCounts]:
+    """The counts of our own checks, by check id, and of DQD's."""
+    asked = {*suites, *(check.table for check in dqd)}
+    opened = open_candidate(con, run_dir / "cdm", vocabulary, asked, empty_tables=empty_tables)
+    by_dqd = DqdCounts()
+    dqd = countable(dqd, opened, by_dqd)
     present = {name for name, table in opened.items() if table.columns is not None and name in suites}
     make_life(con)
     make_facts(con, settings.sources_dir / "source_parts.yml")
     make_plausible(con, settings.expectations_dir / "cdm" / "ranges.csv")
     parents: set[str] = set().union(*(parents_of(tables()[name], suites[name]) for name in present))
-    make_keys(con, parents, vocabulary)
+    doubled = make_keys(con, parents | fused.parents_of(dqd))
+
     counted: dict[str, _Counted] = {}
-    for name, checks in suites.items():
-        counted.update(_count_table(con, opened[name], checks))
-    counted.update(_count_concepts(con, [c for name in suites for c in suites[name]], present, vocabulary))
-    return counted
+    scanned = Scanned()
+    by_table = _by_table(check for check in dqd if is_scanned(check, doubled))
+    for name in (name for name in opened if name in asked):
+        counted.update(_count_table(con, opened[name], suites.get(name, ()), by_table[name], places, scanned))
 
-
-def _count_table(con: Connection, opened: Opened, checks: Sequence[Check]) -> Iterator[tuple[str, _Counted]]:
-    rows = [check for check in checks if not is_concept_check(check)]
-    if opened.columns is None:
-        for check in rows:
-            missing = int(check.check_type == "has_rows")
-            yield check.check_id, _Counted(missing, missing, 0.0)
-        return
     began = time.perf_counter()
-    scan = plan_scan(opened.table, rows)
+    used = _used_by_field(con, [c for name in suites for c in suites[name] if c.table in present], dqd)
+    counted.update(_count_concepts([c for name in suites for c in suites[name]], used, time.perf_counter() - began))
+    if are_concepts_doubled(con):
+        doubled.add("concept")
+    count_dqd(con, dqd, opened, scanned, used, doubled, places, run_dir / KEPT, by_dqd)
+    return counted, by_dqd
+
+
+def _by_table(checks: Iterable[DqdCheck]) -> dict[str, list[DqdCheck]]:
+    found: dict[str, list[DqdCheck]] = defaultdict(list)
+    for check in checks:
+        found[check.table].append(check)
+    return found
+
+
+def _count_table(
+    con: Connection,
+    opened: Opened,
+    checks: Sequence[Check],
+    dqd: Sequence[DqdCheck],
+    places: Places,
+    scanned: Scanned,
+) -> Iterator[tuple[str, _Counted]]:
+    """One scan for our own checks, which are yielded, and DQD's, which go into `scanned`."""
+    rows = [check for check in checks if not is_concept_check(check)]
+    began = time.perf_counter()
+    scan = plan_scan(opened.table, rows if opened.columns is not None else [])
+    fused.add_to_scan(scan, dqd, places)
+    all_rows = scan.count("count(*)")
     values = con.execute(scan.sql).fetchall()[0]
     share = (time.perf_counter() - began) / max(1, len(scan.counts))
-    for check in rows:
-        if check.check_id in scan.counts:
-            violated, denominator = scan.counts[check.check_id]
-            yield check.check_id, _Counted(int(values[violated]), int(values[denominator]), share)
+    found = {check_id: (int(values[v]), int(values[d])) for check_id, (v, d) in scan.counts.items()}
+    scanned.rows[opened.table.name] = int(values[all_rows])
+    for check in dqd:
+        scanned.counts[check.check_id], scanned.seconds[check.check_id] = found[check.check_id], share
+    for own in rows:
+        if opened.columns is None:
+            missing = int(own.check_type == "has_rows")
+            yield own.check_id, _Counted(missing, missing, 0.0)
+        elif own.check_id in found:
+            yield own.check_id, _Counted(*found[own.check_id], share)
         else:
-            yield check.check_id, _count_alone(con, opened, check)
+            yield own.check_id, _count_alone(con, opened, own)
+
+
+def _used_by_field(
+    con: Connection, checks: Iterable[Check], dqd: Iterable[DqdCheck]
+) -> dict[tuple[str, str], list[Used]]:
+    """The kinds of concepts that each checked concept field holds."""
+    fields = {(check.table, check.column) for check in checks if is_concept_check(check)}
+    fields |= {(check.table, check.field) for check in dqd if is_of_concepts(check)}
+    by_field: dict[tuple[str, str], list[Used]] = defaultdict(list)
+    for used in used_concepts(con, fields):
+        by_field[used.table, used.column].append(used)
+    return by_field
 
 
 def _count_alone(con: Connection, opened: Opened, check: Check) -> _Counted:
@@ -145,16 +184,12 @@ def _count_alone(con: Connection, opened: Opened, check: Check) -> _Counted:
 
 
 def _count_concepts(
-    con: Connection, checks: Sequence[Check], present: set[str], vocabulary: Path
+    checks: Sequence[Check], used: Mapping[tuple[str, str], Sequence[Used]], seconds: float
 ) -> Iterator[tuple[str, _Counted]]:
-    began = time.perf_counter()
     concept_checks = [check for check in checks if is_concept_check(check)]
-    by_field = defaultdict(list)
-    for used in used_concepts(con, [check for check in concept_checks if check.table in present], vocabulary):
-        by_field[used.table, used.column].append(used)
-    share = (time.perf_counter() - began) / max(1, len(concept_checks))
     for check in concept_checks:
-        yield check.check_id, _Counted(*count_concepts(check, by_field[check.table, check.column]), share)
+        counts = count_concepts(check, used.get((check.table, check.column), ()))
+        yield check.check_id, _Counted(*counts, seconds / len(concept_checks))
 
 
 def _accounting(account: Sequence[SourceAccount]) -> Iterator[tuple[Check, _Counted]]:

@@ -6,11 +6,9 @@ once for all tables, and every check of a field is then a sum over what is left.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from etl.cdm import quoted
-from etl.engine import quote_path
-from etl.quality.candidate import Connection, vocabulary_file
+from etl.quality.candidate import Connection, relation_of
 from etl.quality.model import Check
 
 TYPES = ("concept_domain", "concept_class", "standard_concept", "unmapped")
@@ -18,15 +16,19 @@ TYPES = ("concept_domain", "concept_class", "standard_concept", "unmapped")
 
 @dataclass(frozen=True)
 class Used:
-    """`rows` rows of a field whose concept is like this. Concept 0 is not mapped; a known one is in `concept`."""
+    """`rows` rows of a field whose concept is like this. Concept 0 is not mapped; a known one is in `concept`.
+
+    An `invalid` one was withdrawn or replaced.
+    """
 
     table: str
     column: str
     mapped: bool
     known: bool
-    domain: str
-    concept_class: str
+    domain: str | None
+    concept_class: str | None
     standard: bool
+    invalid: bool
     rows: int
 
 
@@ -36,32 +38,37 @@ def is_concept_check(check: Check) -> bool:
     )
 
 
-def used_concepts(con: Connection, checks: Iterable[Check], vocabulary: Path) -> list[Used]:
-    """How many rows of each checked concept field hold which kind of concept; a few hundred rows in all."""
-    fields = sorted({(check.table, check.column) for check in checks})
-    if not fields:
-        return []
+def used_concepts(con: Connection, fields: Iterable[tuple[str, str]]) -> list[Used]:
+    """How many rows of each concept field (table, column) hold which kind of concept; a few hundred rows in all."""
     grouped = " UNION ALL ".join(
         f"SELECT '{table}' AS field_table, '{column}' AS field_column, {quoted(column)} AS concept_id, count(*) AS n "
-        f"FROM cdm.{quoted(table)} WHERE {quoted(column)} IS NOT NULL GROUP BY {quoted(column)}"
-        for table, column in fields
+        f"FROM {relation_of(table)} WHERE {quoted(column)} IS NOT NULL GROUP BY {quoted(column)}"
+        for table, column in sorted(set(fields))
     )
-    con.execute(f"CREATE TEMP TABLE used AS {grouped}")
+    con.execute(f"CREATE TEMP TABLE used AS {grouped or NOTHING_USED}")
     con.execute(
         "CREATE TEMP TABLE known AS SELECT concept_id, min(domain_id) AS domain_id, "
-        "min(concept_class_id) AS concept_class_id, min(standard_concept) AS standard_concept "
-        f"FROM read_parquet({quote_path(vocabulary_file(vocabulary, 'concept'))}) "
+        "min(concept_class_id) AS concept_class_id, min(standard_concept) AS standard_concept, "
+        "min(invalid_reason) AS invalid_reason, count(*) AS times FROM vocabulary.concept "
         "WHERE concept_id IN (SELECT concept_id FROM used) GROUP BY concept_id"
     )
     rows = con.execute(
-        "SELECT field_table, field_column, concept_id <> 0, known.concept_id IS NOT NULL, coalesce(domain_id, ''), "
-        "coalesce(concept_class_id, ''), coalesce(standard_concept = 'S', false), sum(n) "
+        "SELECT field_table, field_column, concept_id <> 0, known.concept_id IS NOT NULL, domain_id, concept_class_id, "
+        "coalesce(standard_concept = 'S', false), invalid_reason IS NOT NULL, CAST(sum(n) AS BIGINT) "
         "FROM used LEFT JOIN known USING (concept_id) GROUP BY ALL"
     ).fetchall()
-    return [
-        Used(t, c, mapped, known, domain, cls, standard, int(n))
-        for t, c, mapped, known, domain, cls, standard, n in rows
-    ]
+    return [Used(*row) for row in rows]
+
+
+def are_concepts_doubled(con: Connection) -> bool:
+    """Whether a used concept stands more than once in the vocabulary."""
+    return bool(con.execute("SELECT 1 FROM known WHERE times > 1 LIMIT 1").fetchall())
+
+
+NOTHING_USED = (
+    "SELECT CAST(NULL AS VARCHAR) AS field_table, CAST(NULL AS VARCHAR) AS field_column, "
+    "CAST(NULL AS INTEGER) AS concept_id, CAST(NULL AS BIGINT) AS n WHERE false"
+)
 
 
 def count_concepts(check: Check, used: Sequence[Used]) -> tuple[int, int]:
@@ -73,6 +80,19 @@ def count_concepts(check: Check, used: Sequence[Used]) -> tuple[int, int]:
     counted, violates = RULES[check.check_type]
     within = [group for group in used if counted(group)]
     return sum(group.rows for group in within if violates(group, check)), sum(group.rows for group in within)
+
+
+def violating_concepts(con: Connection, check: Check) -> list[int]:
+    """The concepts of a field that violate a check; `used_concepts` has looked the field up before."""
+    counted, violates = RULES[check.check_type]
+    rows = con.execute(
+        "SELECT concept_id, concept_id <> 0, known.concept_id IS NOT NULL, coalesce(domain_id, ''), "
+        "coalesce(concept_class_id, ''), coalesce(standard_concept = 'S', false), invalid_reason IS NOT NULL, n "
+        "FROM used LEFT JOIN known USING (concept_id) "
+        f"WHERE field_table = '{check.table}' AND field_column = '{check.column}'"
+    ).fetchall()
+    found = [(row[0], Used(check.table, check.column, *row[1:])) for row in rows]
+    return [concept_id for concept_id, group in found if counted(group) and violates(group, check)]
 
 
 def _any(group: Used) -> bool:

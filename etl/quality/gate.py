@@ -54,8 +54,8 @@ def gate_candidate(
 
     `results` are all counts; `suites` are by default the files of expectations/cdm, `dashboard` are the checks of
     OHDSI's Data Quality Dashboard that must be among them. `severities` replaces a check's own, `notes` say why, by
-    check id. A refusal is an answer (`passed` false, with `reasons`), not an error. Counts only, in the answer and in every
-    file.
+    check id. A refusal is an answer (`passed` false, with `reasons`), not an error. Counts only, in the answer and in
+    every file.
     """
     with _ONE_AT_A_TIME:
         if suites is None:

@@ -54,7 +54,7 @@ def make_profile(settings: Settings, run_dir: Path, output: Path) -> Path:
     specified = {name: table for name, table in tables().items() if table.schema == "CDM"}
     with connection(settings.workers, settings.memory_limit) as con:
         try:
-            opened = open_candidate(con, run_dir / "cdm", specified)
+            opened = open_candidate(con, run_dir / "cdm", None, specified)
             present = [table for name, table in specified.items() if opened[name].columns is not None]
             selects = [select for table in present for select in _counted(table)]
             selects += [_referring(place, {table.name for table in present}) for place in PLACES]

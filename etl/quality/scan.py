@@ -5,10 +5,12 @@ rows (foreign keys, life, visits) is a left join with a relation of `candidate` 
 multiply.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from etl.cdm import Table, quoted, tables
+from etl.quality.candidate import relation_of
 from etl.quality.model import Check
 
 # A death certificate, an autopsy or a bill may follow; the Data Quality Dashboard's limit.
@@ -47,7 +49,7 @@ class Scan:
     @property
     def sql(self) -> str:
         columns = ",\n  ".join(self.aggregates) or "count(*)"
-        return f"SELECT\n  {columns}\nFROM cdm.{quoted(self.table.name)} AS t\n" + "\n".join(self.joins.values())
+        return f"SELECT\n  {columns}\nFROM {relation_of(self.table.name)} AS t\n" + "\n".join(self.joins.values())
 
 
 def plan_scan(table: Table, checks: Sequence[Check]) -> Scan:
@@ -79,12 +81,25 @@ def aggregates_of(check: Check, scan: Scan) -> tuple[str, str] | None:
     return builder(check, scan) if builder else None
 
 
+def condition_of(check: Check, scan: Scan) -> str | None:
+    """When a row `t` of the table violates a check, or None for a check that does not count rows one by one.
+
+    `scan` takes up the joins that the condition needs.
+    """
+    aggregates = aggregates_of(check, scan)
+    found = FILTERED.fullmatch(aggregates[0]) if aggregates else None
+    return found["condition"] if found else None
+
+
+FILTERED = re.compile(r"count\(\*\) FILTER \(WHERE (?P<condition>.*)\)", re.DOTALL)
+
+
 def _filtered(condition: str) -> str:
     return f"count(*) FILTER (WHERE {condition})"
 
 
 def _required(check: Check, scan: Scan) -> tuple[str, str]:
-    return _filtered(f"t.{quoted(check.column)} IS NULL"), "count(*)"
+    return f"count(*) - count(t.{quoted(check.column)})", "count(*)"
 
 
 def _length(check: Check, scan: Scan) -> tuple[str, str]:
@@ -103,7 +118,7 @@ def _foreign_key(check: Check, scan: Scan) -> tuple[str, str] | None:
     column = f"t.{quoted(check.column)}"
     if parent == "concept":
         return None
-    key = f"{scan.life()}.person_id" if parent == "person" else f"{scan.parent(check.column, parent)}.key"
+    key = f"{scan.life()}.is_person" if parent == "person" else f"{scan.parent(check.column, parent)}.key"
     return _filtered(f"{column} IS NOT NULL AND {key} IS NULL"), f"count({column})"
 
 
@@ -214,6 +229,11 @@ def _overlap_sql(check: Check) -> str:
 
     `stays_apart` counts only visits of its concepts, `eras_apart` compares the eras of the same concept (and dose).
     """
+    return f"SELECT count(*) FILTER (WHERE starts <= ended), count(*) FROM ({spans_sql(check)})"
+
+
+def spans_sql(check: Check, columns: str = "") -> str:
+    """The rows that `_overlap_sql` counts: when each starts, and the latest end of the earlier ones."""
     start, end, only, of = quoted(check.column), quoted(check.argument[0]), "", ["person_id"]
     if check.check_type == "stays_apart":
         end = quoted("visit_end_date")
@@ -222,9 +242,8 @@ def _overlap_sql(check: Check) -> str:
         end = quoted(check.column.replace("_start_", "_end_"))
         of += check.argument
     return (
-        f"SELECT count(*) FILTER (WHERE starts <= ended), count(*) FROM ("
-        f"SELECT {start} AS starts, max({end}) OVER (PARTITION BY {_listed(of)} ORDER BY {start}, {end} "
-        f"ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS ended FROM cdm.{quoted(check.table)}{only})"
+        f"SELECT {columns}{start} AS starts, max({end}) OVER (PARTITION BY {_listed(of)} ORDER BY {start}, {end} "
+        f"ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS ended FROM cdm.{quoted(check.table)}{only}"
     )
 
 

@@ -197,9 +197,12 @@ quarantine = Table(
     Column("table_name", Text, nullable=False),  # of the source
     Column("batch_id", Integer),  # of a rejected record, with its number; else the landed row's id
     Column("record", BigInteger),
+    Column("file", Text),  # of a rejected record: a delivery may be of several
+    Column("line", BigInteger),
     Column("source_row_id", BigInteger),
     Column("check_id", Text, nullable=False),  # of the gate, or `landing.<reason>`
     Column("reason", Text, nullable=False),
+    Column("rows", BigInteger, nullable=False, server_default="1"),  # of the CDM that it was made into and that violate
     Column("first_run", Text, nullable=False),
     _now("first_seen"),
     Column("last_run", Text, nullable=False),
@@ -212,6 +215,7 @@ quarantine = Table(
         "table_name",
         "check_id",
         "batch_id",
+        "file",
         "record",
         "source_row_id",
         name="row_is_quarantined_once",

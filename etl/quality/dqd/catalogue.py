@@ -5,11 +5,13 @@ a type's name is the threshold in percent, an empty one that it is not asked. 2,
 """
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from etl.cdm import tables
 from etl.errors import ContractError
 from etl.quality.model import SEVERITIES
 
@@ -23,7 +25,8 @@ class DqdCheck:
     `concept_id` is DQD's text, which may list several concepts. `threshold` is the percentage that may be violated;
     None and 0 allow nothing. `argument` is the type's own: the parent (`person.person_id`) of isForeignKey, the earlier
     field of plausibleTemporalAfter, the end field of plausibleStartBeforeEnd, the standard concept field of
-    sourceValueCompleteness, a domain, a class, a limit (a number, 1950-01-01, tomorrow, next_year), male or female, or
+    sourceValueCompleteness, the source value field of the other completeness types (only where the concept may be
+    missing), a domain, a class, a limit (a number, 1950-01-01, tomorrow, next_year), male or female, or
     unit concepts with commas. `is_date` says that the field is compared as a date.
     """
 
@@ -68,12 +71,16 @@ ARGUMENTS = {
     "isForeignKey": "parent",
     "fkDomain": "domain",
     "fkClass": "class",
+    "standardConceptRecordCompleteness": "source_field",
+    "sourceConceptRecordCompleteness": "source_field",
     "sourceValueCompleteness": "standard_field",
     "plausibleValueLow": "low",
     "plausibleValueHigh": "high",
     "plausibleTemporalAfter": "after",
     "plausibleStartBeforeEnd": "end",
 }
+ARGUMENT = re.compile(r"[\w .,-]*")
+CONCEPTS = re.compile(r"(\d+( ?, ?\d+)*)?")
 # DQD gives these no threshold.
 PRESENCE = ("cdmTable", "cdmField")
 
@@ -98,6 +105,8 @@ def read_catalogue(directory: Path, *, deprecated: bool = False) -> tuple[DqdChe
     doubled = sorted(check_id for check_id, times in Counter(check.check_id for check in checks).items() if times > 1)
     if doubled:
         raise _broken(directory, f"says {', '.join(doubled[:3])} more than once")
+    for check in checks:
+        _require_sound(check, directory)
     return checks
 
 
@@ -132,6 +141,16 @@ def _checks_of(kind: Row, rows: Sequence[Row], directory: Path) -> Iterator[DqdC
             argument=row["argument"] if level == "concept" else row.get(ARGUMENTS.get(name, ""), ""),
             is_date=row.get("kind") == "date",
         )
+
+
+def _require_sound(check: DqdCheck, directory: Path) -> None:
+    """Tables and fields of the specification, and texts that can stand in SQL as they are."""
+    parents = [check.parent] if check.check_name in ("isForeignKey", "plausibleTemporalAfter") else []
+    for table, field in [(check.table, check.field), *parents]:
+        if table not in tables() or (field and field not in tables()[table].column_names):
+            raise _broken(directory, f"names {table}.{field}, which the CDM does not have")
+    if not ARGUMENT.fullmatch(check.argument) or not CONCEPTS.fullmatch(check.concept_id):
+        raise _broken(directory, f"gives {check.check_id} an argument or a concept that is none")
 
 
 def _threshold_of(name: str, level: str, row: Row, directory: Path) -> str | None:

@@ -53,7 +53,15 @@ FIELD_CHECKS = (
     "plausibleBeforeDeath",
     "plausibleStartBeforeEnd",
 )
-FIELD_ARGUMENTS = ("kind", "parent", "domain", "class", "standard_field", "low", "high", "after", "end")
+FIELD_ARGUMENTS = ("kind", "parent", "domain", "class", "source_field", "standard_field", "low", "high", "after", "end")
+# Optional concept fields whose missing value counts as unmapped where <name>_source_value is not NULL (DQD 2.7), and
+# the tables in which it is another field's, or required.
+SOURCED = (
+    *("unit", "admitted_from", "discharged_to", "condition_status", "route", "modifier", "qualifier", "cause"),
+    *("anatomic_site", "disease_status", "country", "place_of_service", "specialty", "gender", "payer", "plan"),
+    *("sponsor", "stop_reason"),
+)
+NOT_SOURCED = (("dose_era", "unit"), ("person", "gender"))
 CONCEPT_CHECKS = ("plausibleGender", "plausibleGenderUseDescendants", "plausibleUnitConceptIds")
 
 
@@ -109,6 +117,9 @@ def _field(row: Row) -> Sequence[str]:
         "parent": _dotted(row["fkTableName"], row["fkFieldName"]) if asked["isForeignKey"] else "",
         "domain": row["fkDomain"] if asked["fkDomain"] else "",
         "class": row["fkClass"] if asked["fkClass"] else "",
+        "source_field": _source_field(row["cdmTableName"].lower(), row["cdmFieldName"].lower())
+        if asked["standardConceptRecordCompleteness"] or asked["sourceConceptRecordCompleteness"]
+        else "",
         "standard_field": row["standardConceptFieldName"].lower() if asked["sourceValueCompleteness"] else "",
         "low": _limit(row["plausibleValueLow"]),
         "high": _limit(row["plausibleValueHigh"]),
@@ -138,6 +149,11 @@ def _concepts(rows: Sequence[Row]) -> Iterator[Sequence[str]]:
                     row[f"{check}Threshold"],
                     row[check].lower(),
                 )
+
+
+def _source_field(table: str, field: str) -> str:
+    name = field.removesuffix("_concept_id").removesuffix("_source")
+    return f"{name}_source_value" if name in SOURCED and (table, name) not in NOT_SOURCED else ""
 
 
 def _dotted(table: str, field: str) -> str:
