@@ -25,7 +25,7 @@ def expectation_of(question: Question) -> dict[str, Any]:
     check = question.check
     if check is None:
         kwargs = {
-            "table": question.table,
+            "cdm_table": question.table,
             "check_type": question.check_type,
             "asked_severity": question.severity,
             "checks": len(question.check_ids),

@@ -125,9 +125,9 @@ class ExpectDashboardChecksToHold(BatchExpectation):  # type: ignore[misc]
     """
 
     metric_dependencies = (GROUPS,)
-    success_keys = ("table", "check_type", "asked_severity", "checks")
+    success_keys = ("cdm_table", "check_type", "asked_severity", "checks")
 
-    table: str
+    cdm_table: str
     check_type: str
     asked_severity: str
     checks: int
@@ -138,7 +138,7 @@ class ExpectDashboardChecksToHold(BatchExpectation):  # type: ignore[misc]
         runtime_configuration: dict[str, Any] | None = None,
         execution_engine: Any = None,
     ) -> dict[str, Any]:
-        rows = metrics[GROUPS].get((self.table, self.check_type, self.asked_severity), [])
+        rows = metrics[GROUPS].get((self.cdm_table, self.check_type, self.asked_severity), [])
         broken = [row[0] for row in rows if _is_broken(*row[1:])]
         named = ": " + ", ".join(broken[:SHOWN]) + (" …" if len(broken) > SHOWN else "") if broken else ""
         return {
