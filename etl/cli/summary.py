@@ -34,7 +34,7 @@ def print_summary(run_id: str) -> None:
     print_gates(run)
     folder = settings().releases_dir / str(release["release_id"])
     out.print(f"Release {release['release_id']} is published: {sum(rows.values()):,} rows in {ended or 0:.0f} s.")
-    out.print(f"  report   {folder / 'report' / 'index.html'}", highlight=False, soft_wrap=True)
+    out.print(f"  report   {folder / 'report' / 'quality.html'}", highlight=False, soft_wrap=True)
     out.print(f"  record   {folder / 'release.json'}", highlight=False, soft_wrap=True)
     out.print(f"  psql     {database(settings()).psql}", highlight=False, soft_wrap=True)
 

@@ -4,7 +4,7 @@ The results table that ATLAS and Ares read from PostgreSQL is a view over the sa
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,10 +20,13 @@ from etl.pipeline.overrides import overrides_in_force
 from etl.pipeline.runs import Run, database, engine
 from etl.quality import CheckResult
 from etl.quality.dqd.catalogue import read_catalogue
+from etl.quality.dqd.definition import Places, violating_rows
 from etl.quality.report import DqdFacts, QualityReport, dqd_facts, dqd_json, quality_page
 from etl.quality.report.model import counts_of
 
 PAGE, DQD_FILE = "quality.html", "dqd.json"
+# Whoever reads a query there may run it as cdm_reader: vocabulary tables too are views of `cdm`.
+AS_SERVED = Places(cdm="cdm", vocabulary="cdm")
 
 
 def write_quality_report(
@@ -33,24 +36,25 @@ def write_quality_report(
     passed: bool,
     reasons: Sequence[str] = (),
     regressed: Collection[str] = (),
-    queries: Mapping[str, str] | None = None,
 ) -> Path:
     """Write quality.html and dqd.json into the run's report; the page's path. Also for a gate that is shut.
 
     `results` are all that were counted so far, drift among them once it is; each gate writes both files anew. `passed`,
-    `reasons` and `regressed` (ids of warnings that got so much worse that they stop) are the gate's answer; `queries`
-    are the SQL of violating rows by check id.
+    `reasons` and `regressed` (ids of warnings that got so much worse that they stop) are the gate's answer.
     """
     report = run.folder / "report"
     report.mkdir(parents=True, exist_ok=True)
     db = engine(database(settings()))
-    facts = dqd_facts(read_catalogue(settings().expectations_dir / "dqd", deprecated=True), queries)
+    catalogue = read_catalogue(settings().expectations_dir / "dqd", deprecated=True)
+    facts = dqd_facts(catalogue, {check.check_id: violating_rows(check, AS_SERVED) for check in catalogue})
     with db.begin() as con:
         remember_facts(con, [facts[result.check_id] for result in results if result.origin == "dqd"])
         told = _told(con, run, results, passed, reasons, regressed)
     ended = datetime.now(UTC)
     started = ended - timedelta(seconds=sum(result.seconds for result in results))
-    content = dqd_json(results, facts, cdm_source_of(run), started, ended)
+    content = dqd_json(
+        results, facts, cdm_source_of(run) | {"dqd_version": f"cdmflow {run.code_version}"}, started, ended
+    )
     _write(report / DQD_FILE, json.dumps(content, ensure_ascii=False))
     _write(report / PAGE, quality_page(told))
     return report / PAGE
@@ -79,7 +83,12 @@ def _told(
         regressed=regressed,
         trend=[*trend_of(con, releases), now],
         quarantined=quarantined_rows(con, run.source),
-        pages=sorted(path.stem for path in (run.folder / "report" / "candidate").glob("*.html")),
+        pages={
+            path.stem: path.relative_to(run.folder / "report").as_posix()
+            for folder in ("candidate", "drift")
+            for path in (run.folder / "report" / folder).glob("*.html")
+            if path.stem != "index"
+        },
     )
 
 

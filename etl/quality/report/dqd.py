@@ -1,4 +1,4 @@
-"""DQD's result JSON, as OHDSI's viewer and Ares read it: DQD 2.7's keys, our counts.
+"""DQD's result JSON, as OHDSI's viewer and Ares read it: DQD 2.8's keys, our counts.
 
 R writes it with jsonlite: every scalar outside `CheckResults` and `Metadata` is a list of one, and a key whose value is
 missing is left out.

@@ -1,8 +1,8 @@
 """What a quality page tells of. Ids, counts, and what engineers wrote of their checks; never a cell's value."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 
 from etl.quality.model import CheckResult
@@ -53,8 +53,8 @@ class QualityReport:
 
     `reasons` say why the gate is shut, `regressed` are warnings that got so much worse that they shut it, by check id;
     `overrides` are those in force. `before` are the results of the release that is served (None when there is
-    none), `trend` the releases' counts, oldest first, this run's last. `pages` are the suites that have a page of Great
-    Expectations' beside this one.
+    none), `trend` the releases' counts, oldest first, this run's last. `pages` are Great Expectations' pages beside
+    this one, by suite.
     """
 
     source: str
@@ -69,7 +69,7 @@ class QualityReport:
     regressed: Collection[str] = ()
     trend: Sequence[ReleaseCounts] = ()
     quarantined: Sequence[Quarantined] = ()
-    pages: Sequence[str] = ()
+    pages: Mapping[str, str] = field(default_factory=dict)
 
 
 def counts_of(name: str, results: Sequence[CheckResult]) -> ReleaseCounts:

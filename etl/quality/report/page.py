@@ -119,7 +119,7 @@ def _lines(report: QualityReport, changes: Comparison | None) -> list[Line]:
             is_new=result.check_id in new,
             override=overriding(result, report.overrides) if is_broken(result) else None,
             is_regression=result.check_id in report.regressed,
-            page=f"candidate/{result.table}.html" if result.table in report.pages else "",
+            page=report.pages.get("drift" if result.origin == "drift" else result.table, ""),
         )
         for result in gravest_first(report.results)
     ]

@@ -8,7 +8,7 @@ from etl.publish import rollback
 from etl.state import connect, create_tables
 
 CHECK = "field_isrequired_person_person_id"
-# DQD 2.7 names these columns in this order.
+# DQD names these columns in this order.
 COLUMNS = [
     "num_violated_rows", "pct_violated_rows", "num_denominator_rows", "execution_time", "query_text", "check_name",
     "check_level", "check_description", "cdm_table_name", "cdm_field_name", "concept_id", "unit_concept_id", "sql_file",

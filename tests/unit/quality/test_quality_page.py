@@ -192,6 +192,7 @@ def test_tables_with_a_page_are_linked_and_others_are_not() -> None:
     page = quality_page(full_report())
     assert '<a href="candidate/person.html">' in page
     assert "candidate/measurement.html" not in page
+    assert '<a href="drift/drift.html">measurement</a>' in page
 
 
 def test_every_value_is_escaped() -> None:

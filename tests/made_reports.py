@@ -80,6 +80,7 @@ def full_report(**changes: Any) -> QualityReport:
             ReleaseCounts("now", passed=97, critical=1, warning=1, info=1),
         ],
         quarantined=[Quarantined("observations", "landing.bad_date", 41, 3)],
-        pages=["person", "condition_occurrence"],
+        pages={name: f"candidate/{name}.html" for name in ("person", "condition_occurrence")}
+        | {"drift": "drift/drift.html"},
     )
     return replace(told, **changes)
