@@ -85,6 +85,8 @@ VISIT_COLUMNS = {
 }
 
 
+# Tables of the vocabulary that checks of the CDM's tables read.
+VOCABULARY = ("concept", "domain", "vocabulary", "concept_ancestor")
 INTEGERS = frozenset(
     f"{sign}{size}" for sign in ("", "U") for size in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 )
@@ -106,6 +108,7 @@ class Opened:
 
     table: Table
     columns: tuple[tuple[str, str], ...] | None
+    path: Path | None = None
     exists: bool = True
 
     @property
@@ -151,12 +154,14 @@ def open_candidate(
 ) -> dict[str, Opened]:
     """Make each named table readable as `cdm.<table>`, the vocabulary's as `vocabulary.<table>`; what was found of it.
 
-    `raw.<table>` is the file as it is. `empty_tables` exist without a file; a vocabulary table without one is empty.
-    Without a `vocabulary` there are only the CDM's tables.
+    `empty_tables` exist without a file; a vocabulary table without one is empty. Without a `vocabulary` there are only
+    the CDM's tables.
     """
-    for schema in ("cdm", "vocabulary", "raw"):
+    # Every query of a table reads its file's footer otherwise.
+    con.execute("SET parquet_metadata_cache = true")
+    for schema in ("cdm", "vocabulary"):
         con.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-    wanted = {*names, "person", "death", "observation_period", *VISIT_COLUMNS}
+    wanted = {*names, "cdm_source", "person", "death", "observation_period", *VISIT_COLUMNS}
     opened = {
         name: _open(con, table, cdm / f"{name}.parquet", name in empty_tables)
         for name, table in tables().items()
@@ -166,8 +171,16 @@ def open_candidate(
         return opened
     for required in ("concept", "domain"):
         vocabulary_file(vocabulary, required)
-    words = {name: table for name, table in tables().items() if table.schema == "VOCAB"}
+    words = {name: tables()[name] for name in {*names, *VOCABULARY} if tables()[name].schema == "VOCAB"}
     return opened | {name: _open(con, table, vocabulary / f"{name}.parquet", True) for name, table in words.items()}
+
+
+def open_raw(con: Connection, opened: Opened) -> None:
+    """Make a table's file readable as it is, as `raw.<table>`."""
+    con.execute("CREATE SCHEMA IF NOT EXISTS raw")
+    if opened.path:
+        file = f"read_parquet({quote_path(opened.path)})"
+        con.execute(f"CREATE VIEW IF NOT EXISTS raw.{quoted(opened.table.name)} AS SELECT * FROM {file}")
 
 
 def relation_of(table: str) -> str:
@@ -177,17 +190,15 @@ def relation_of(table: str) -> str:
 
 def _open(con: Connection, table: Table, path: Path, may_lack_file: bool) -> Opened:
     columns = None
-    select = raw = empty_relation(table.fields)
+    select = empty_relation(table.fields)
     if path.exists():
-        raw = f"SELECT * FROM read_parquet({quote_path(path)})"
-        described = con.execute(f"DESCRIBE {raw}").fetchall()
+        file = f"read_parquet({quote_path(path)})"
+        described = con.execute(f"DESCRIBE SELECT * FROM {file}").fetchall()
         columns = tuple((str(row[0]), str(row[1])) for row in described)
         found = dict(columns)
-        select = f"SELECT {', '.join(_read(field.name, field.sql_type, found) for field in table.fields)}"
-        select += f" FROM read_parquet({quote_path(path)})"
+        select = f"SELECT {', '.join(_read(field.name, field.sql_type, found) for field in table.fields)} FROM {file}"
     con.execute(f"CREATE VIEW {relation_of(table.name)} AS {select}")
-    con.execute(f"CREATE VIEW raw.{quoted(table.name)} AS {raw}")
-    return Opened(table, columns, exists=columns is not None or may_lack_file)
+    return Opened(table, columns, path if columns is not None else None, columns is not None or may_lack_file)
 
 
 def _read(name: str, sql_type: str, found: Mapping[str, str]) -> str:

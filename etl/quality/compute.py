@@ -21,7 +21,7 @@ from etl.quality.dqd.definition import Places
 from etl.quality.dqd.grouped import is_of_concepts
 from etl.quality.facts import make_facts, make_plausible
 from etl.quality.model import Check, CheckResult, SourceAccount
-from etl.quality.scan import alone_sql, parents_of, plan_scan
+from etl.quality.scan import Scan, alone_sql, parents_of, plan_scan
 from etl.quality.suites import read_suites
 from etl.quality.verdict import status_of
 
@@ -144,10 +144,10 @@ def _count_table(
     scan = plan_scan(opened.table, rows if opened.columns is not None else [])
     fused.add_to_scan(scan, dqd, places)
     all_rows = scan.count("count(*)")
-    values = con.execute(scan.sql).fetchall()[0]
+    values = _run(con, scan)
     share = (time.perf_counter() - began) / max(1, len(scan.counts))
-    found = {check_id: (int(values[v]), int(values[d])) for check_id, (v, d) in scan.counts.items()}
-    scanned.rows[opened.table.name] = int(values[all_rows])
+    found = {check_id: (values[v], values[d]) for check_id, (v, d) in scan.counts.items()}
+    scanned.rows[opened.table.name] = values[all_rows]
     for check in dqd:
         scanned.counts[check.check_id], scanned.seconds[check.check_id] = found[check.check_id], share
     for own in rows:
@@ -158,6 +158,14 @@ def _count_table(
             yield own.check_id, _Counted(*found[own.check_id], share)
         else:
             yield own.check_id, _count_alone(con, opened, own)
+
+
+def _run(con: Connection, scan: Scan) -> list[int]:
+    """The values of a scan's aggregates, in their order."""
+    values: dict[str, int] = {}
+    for select, aggregates in scan.selects().items():
+        values.update(zip(aggregates, con.execute(select).fetchall()[0], strict=True))
+    return [int(values[aggregate]) for aggregate in scan.aggregates]
 
 
 def _used_by_field(

@@ -51,8 +51,6 @@ CHECK_TYPES: dict[str, bool] = {
     "no_repeat": True,
     "referred_to": False,
 }
-# Counts that do not add up over persons: a place may be referred to by the rows of any of them.
-NOT_ADDITIVE = ("referred_to",)
 RANGE = re.compile(r"-?\d{1,9}\.\.-?\d{1,9}")
 WHOLE_TABLE = ("has_rows", "columns", "types")
 

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from homes import make_home, remove_home
 from tiny_hospital import TABLES, Hospital, hospital_in, write_tiny_hospital
 
 from etl.engine import count_rows
+from etl.errors import GateRefused
 from etl.pipeline.models import models
 from etl.pipeline.runs import Run
 
@@ -23,6 +25,17 @@ def records_in(folder: Path) -> dict[str, int]:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         counts[path.name.split(".")[0]] = sum(1 for _ in csv.reader(io.StringIO(content.decode(), newline=""))) - 1
     return counts
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[Hospital]:
+    """Another home: the tiny hospital after that of 27 patients would be refused as a loss of nearly all rows."""
+    home = make_home()
+    try:
+        with hospital_in(home) as running:
+            yield running
+    finally:
+        remove_home(home)
 
 
 @pytest.fixture(scope="module")
@@ -82,29 +95,35 @@ def test_another_home_and_another_number_of_workers_give_the_same_digests(
         remove_home(home)
 
 
-def test_missing_files_are_named_and_a_release_is_made_all_the_same(hospital: Hospital, shared_data: Path) -> None:
+def test_another_hospitals_files_are_refused_as_a_drift(hospital: Hospital, run_27: Run, shared_data: Path) -> None:
+    with pytest.raises(GateRefused):
+        hospital.run(shared_data / "synthea_109/source", shared_data / "vocabulary_synthea")
+    assert hospital.query("SELECT count(*) FROM cdm.person") == [(27,)]
+
+
+def test_missing_files_are_named_and_a_release_is_made_all_the_same(own: Hospital, shared_data: Path) -> None:
     """synthea_109 lacks observations, procedures, claims and claims_transactions."""
-    run = hospital.run(shared_data / "synthea_109/source", shared_data / "vocabulary_synthea")
+    run = own.run(shared_data / "synthea_109/source", shared_data / "vocabulary_synthea")
     assert run.status == "published"
-    ledger = hospital.ledger(run)
+    ledger = own.ledger(run)
     assert {table for table, account in ledger.items() if account.received} == set(
         records_in(shared_data / "synthea_109/source")
     )
     assert [table for table, account in ledger.items() if not account.adds_up] == []
-    [(message,)] = hospital.query(f"SELECT message FROM etl.run_step WHERE run_id = '{run.run_id}' AND step = 'land'")
+    [(message,)] = own.query(f"SELECT message FROM etl.run_step WHERE run_id = '{run.run_id}' AND step = 'land'")
     for missing in ("observations", "procedures", "claims", "claims_transactions"):
         assert missing in message
 
 
-def test_a_newer_snapshot_replaces_the_older_and_known_rows_keep_their_ids(hospital: Hospital, tmp_path: Path) -> None:
-    first = hospital.run(write_tiny_hospital(tmp_path / "monday"))
-    ids = hospital.query("SELECT condition_occurrence_id FROM cdm.condition_occurrence ORDER BY 1")
-    known = dict(hospital.query("SELECT person_source_value, person_id FROM cdm.person"))
+def test_a_newer_snapshot_replaces_the_older_and_known_rows_keep_their_ids(small: Hospital, tmp_path: Path) -> None:
+    first = small.run(write_tiny_hospital(tmp_path / "monday"))
+    ids = small.query("SELECT condition_occurrence_id FROM cdm.condition_occurrence ORDER BY 1")
+    known = dict(small.query("SELECT person_source_value, person_id FROM cdm.person"))
     reversed_rows = {"conditions": TABLES["conditions"][::-1], "patients": TABLES["patients"][:2]}
-    hospital.run(write_tiny_hospital(tmp_path / "tuesday", reversed_rows))
+    small.run(write_tiny_hospital(tmp_path / "tuesday", reversed_rows))
     assert first.status == "published"
-    assert hospital.query("SELECT condition_occurrence_id FROM cdm.condition_occurrence ORDER BY 1") == ids
-    left = dict(hospital.query("SELECT person_source_value, person_id FROM cdm.person"))
+    assert small.query("SELECT condition_occurrence_id FROM cdm.condition_occurrence ORDER BY 1") == ids
+    left = dict(small.query("SELECT person_source_value, person_id FROM cdm.person"))
     assert left == {person: known[person] for person in ("p1", "p2")}
 
 
@@ -112,7 +131,7 @@ CANARIES = ("Zyxelda", "Quorvath", "999-87-6543", "77 Canary Lane", "S99CANARY",
 
 
 def test_names_addresses_and_numbers_of_patients_get_nowhere(
-    hospital: Hospital, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    small: Hospital, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = write_tiny_hospital(tmp_path / "canary")
     header = (
@@ -127,30 +146,30 @@ def test_names_addresses_and_numbers_of_patients_get_nowhere(
         header + line + broken + line.replace("p1,", "p2,") + line.replace("p1,", "p3,")
     )
     with caplog.at_level("DEBUG"):
-        run = hospital.run(folder)
+        run = small.run(folder)
     assert run.status == "published"
     told = caplog.text + "".join(capfd.readouterr())
     found = [canary for canary in CANARIES if canary in told]
-    kept_on_purpose = hospital.home / "lake" / "rejects"
-    for path in hospital.home.rglob("*"):
+    kept_on_purpose = small.home / "lake" / "rejects"
+    for path in small.home.rglob("*"):
         if path.is_file() and kept_on_purpose not in path.parents and "postgres" not in path.parts:
             content = path.read_bytes()
             found += [f"{canary} in {path}" for canary in CANARIES if canary.encode() in content]
     for schema in ("cdm", "results", "etl"):
-        for (table,) in hospital.query(
+        for (table,) in small.query(
             f"SELECT table_name FROM information_schema.tables WHERE table_schema = '{schema}'"
         ):
-            text = " ".join(str(row) for row in hospital.query(f'SELECT t::text FROM {schema}."{table}" AS t'))
+            text = " ".join(str(row) for row in small.query(f'SELECT t::text FROM {schema}."{table}" AS t'))
             found += [f"{canary} in {schema}.{table}" for canary in CANARIES if canary in text]
     assert found == []
     assert any(CANARIES[0].encode() in path.read_bytes() for path in kept_on_purpose.rglob("*.parquet"))
 
 
-def test_files_of_old_runs_are_removed_and_their_releases_stay(hospital: Hospital, tmp_path: Path) -> None:
-    runs = [hospital.run(write_tiny_hospital(tmp_path / "night")) for _ in range(5)]
-    kept = {path.name for path in (hospital.home / "lake/runs").iterdir()}
+def test_files_of_old_runs_are_removed_and_their_releases_stay(small: Hospital, tmp_path: Path) -> None:
+    runs = [small.run(write_tiny_hospital(tmp_path / "night")) for _ in range(5)]
+    kept = {path.name for path in (small.home / "lake/runs").iterdir()}
     assert {run.run_id for run in runs[-3:]} <= kept
     assert runs[0].run_id not in kept
-    reports = [hospital.home / "releases" / str(n) for (n,) in hospital.query("SELECT release_id FROM etl.release")]
+    reports = [small.home / "releases" / str(n) for (n,) in small.query("SELECT release_id FROM etl.release")]
     assert reports
     assert all((report / "report/candidate/index.html").exists() for report in reports)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from etl.quality.candidate import Connection, Opened
+from etl.quality.candidate import Connection, Opened, open_raw
 from etl.quality.concepts import Used
 from etl.quality.dqd.catalogue import PRESENCE, DqdCheck
 from etl.quality.dqd.definition import Places, denominator, needs, violated_count
@@ -21,6 +21,7 @@ from etl.quality.model import CheckResult
 
 OF_PERSONS = ("measurePersonCompleteness", "measureConditionEraCompleteness", "measureObservationPeriodOverlap")
 # Integer columns that a file has as something else are read as they are in the file.
+TOGETHER = 20
 RAW = Places(cdm="raw", vocabulary="raw")
 
 
@@ -117,13 +118,11 @@ def count_dqd(
     for check in groups["datatype"]:
         into.counts[check.check_id] = (0, scanned.rows[check.table])
         if check.field in opened[check.table].not_integers:
-            _count_directly(con, check, RAW, into)
-    doubles = [
-        check for check in groups["scan"] if check.check_name == "isPrimaryKey" and into.counts[check.check_id][0]
-    ]
+            open_raw(con, opened[check.table])
+            _count_directly(con, [check], RAW, into)
     write_future_dates(con, checks, places.today, kept / FUTURE_DATES)
-    for check in (*groups["direct"], *doubles):
-        _count_directly(con, check, places, into)
+    has_doubles = [c for c in groups["scan"] if c.check_name == "isPrimaryKey" and into.counts[c.check_id][0]]
+    _count_directly(con, [*groups["direct"], *has_doubles], places, into)
 
 
 def _by_way(checks: Iterable[DqdCheck], doubled: Collection[str]) -> dict[str, list[DqdCheck]]:
@@ -151,11 +150,14 @@ WAYS: dict[str, Collection[str]] = {
 }
 
 
-def _count_directly(con: Connection, check: DqdCheck, places: Places, into: DqdCounts) -> None:
-    began = time.perf_counter()
-    ((violated,),) = con.execute(violated_count(check, places)).fetchall()
-    ((rows,),) = con.execute(denominator(check, places)).fetchall()
-    into.take({check.check_id: (int(violated), int(rows))}, began)
+def _count_directly(con: Connection, checks: Sequence[DqdCheck], places: Places, into: DqdCounts) -> None:
+    """By SQL of their own, some at a time: 36 statements for 18 checks cost more than what they count."""
+    for first in range(0, len(checks), TOGETHER):
+        began, some = time.perf_counter(), checks[first : first + TOGETHER]
+        counts = ", ".join(f"({violated_count(c, places)}), ({denominator(c, places)})" for c in some)
+        (values,) = con.execute(f"SELECT {counts}").fetchall()
+        found = {check.check_id: (int(values[2 * n]), int(values[2 * n + 1])) for n, check in enumerate(some)}
+        into.take(found, began)
 
 
 def dqd_results(checks: Sequence[DqdCheck], counted: DqdCounts) -> list[CheckResult]:
