@@ -51,7 +51,7 @@ def print_verdict(found: Any) -> None:
         f"{len(verdict.regressions):,} got worse",
         f"{len(verdict.warnings):,} reported",
         f"{len(verdict.overridden):,} overridden",
-        f"{verdict.not_applicable:,} with nothing to count",
+        f"{sum(one.status == 'not_applicable' for one in found.results):,} with nothing to count",
     ]
     word, style = ("passes", "bold green") if verdict.passed else ("is refused", "bold red")
     out.print(f"{what} {word}", style=style, highlight=False, end="")
