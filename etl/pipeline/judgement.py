@@ -48,11 +48,11 @@ def judge_counts(run: Run, results: Sequence[CheckResult]) -> Judgement:
         check_id: f"a warning that got worse: {one.violated_before:,} of {one.denominator_before:,} in the last release"
         for check_id, one in worse.items()
     }
-    notes |= {
-        check_id: f"overridden by {one.override.made_by} until {one.override.until}: {one.override.reason}"
-        for check_id, one in let_through.items()
-    }
     notes |= {result.check_id: result.reason for result in judged if result.origin == "drift" and result.reason}
+    for check_id, one in let_through.items():
+        override = one.override
+        told = f"overridden by {override.made_by} until {override.until}: {override.reason}"
+        notes[check_id] = f"{notes[check_id]}; {told}" if check_id in notes else told
     return Judgement(judged, verdict, severities, notes)
 
 

@@ -7,8 +7,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tiny_hospital import TABLES, Hospital, Rows, write_tiny_hospital
 
-from etl.errors import UsageError
+from etl.errors import GateRefused, UsageError
 from etl.pipeline.overrides import all_overrides, login, make_override, overrides_in_force, today, withdraw
 from etl.quality import CheckResult, judge
 
@@ -18,13 +19,17 @@ CHECK = "visit_occurrence.not_in_future.visit_start_date"
 
 
 def gate(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return cdmflow("gate", *arguments)
+
+
+def cdmflow(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-P", "-m", "etl.cli", "gate", *arguments],
+        [sys.executable, "-P", "-m", "etl.cli", *arguments],
         env=os.environ | {"PYTHONPATH": str(PROJECT)},
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
 
 
@@ -78,3 +83,30 @@ def test_the_verdict_goes_by_what_is_in_force() -> None:
     assert judge([failing], {}, overrides=overrides_in_force()).passed
     withdraw(made.override_id)
     assert not judge([failing], {}, overrides=overrides_in_force()).passed
+
+
+def measured(times: int) -> dict[str, Rows]:
+    """A patient whose value is measured so many times, an hour apart."""
+    [first] = TABLES["observations"]
+    hours = (f"2023-01-{10 + number // 24:02}T{number % 24:02}:10:00Z" for number in range(times))
+    return {"observations": [first | {"DATE": hour} for hour in hours]}
+
+
+def test_a_file_cut_short_is_refused_until_its_drift_is_overridden_and_told(hospital: Hospital, tmp_path: Path) -> None:
+    hospital.run(write_tiny_hospital(tmp_path / "whole", measured(150)))
+    with pytest.raises(GateRefused) as refused:
+        hospital.run(write_tiny_hospital(tmp_path / "short", measured(20)))
+    assert "drift.rows.measurement: 130 of 150 (20 now, 150 before)" in str(refused.value)
+    assert hospital_release(hospital) == 1
+    until = str(today())
+    made = gate("override", "drift.*", "--reason", "the laboratory moved", "--until", until)
+    assert made.returncode == 0, made.stderr
+    resumed = cdmflow("run", "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert hospital_release(hospital) == 2
+    told = (hospital.home / "releases" / "2" / "report" / "drift" / "results.json").read_text()
+    assert f"20 now, 150 before; overridden by {login()} until {until}: the laboratory moved" in told
+
+
+def hospital_release(hospital: Hospital) -> int:
+    return max(int(folder.name) for folder in (hospital.home / "releases").iterdir())
