@@ -75,14 +75,14 @@ def print_groups(rows: Any) -> None:
             table,
             check,
             len(found),
-            f"{min(row.first_seen for row in found):%Y-%m-%d %H:%M}",
+            f"{min(row.first_seen for row in found):%Y-%m-%d}",
             max(row.nights for row in found),
             sum(row.accepted_at is not None for row in found),
             str(found[0].quarantine_id),
         )
         for (_, table, check), found in groups.items()
     ]
-    names = ("source table", "check", "rows", "first seen", "most nights", "accepted", "first id")
+    names = ("source table", "check", "rows", "first seen", "nights", "accepted", "first id")
     show.table("Quarantine", names, lines, numbers=[2, 4, 5, 6])
     out.print("Next: ./cdmflow quarantine show ID, list --check CHECK, retry --all", highlight=False)
 

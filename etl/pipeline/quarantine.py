@@ -128,9 +128,9 @@ def known_checks(source: str, *, accepted: bool = False) -> set[str]:
 
 
 def _following(results: Sequence[quality.CheckResult], accepted: Collection[str]) -> set[str]:
-    """Violated checks of derived tables of the types that rows are accepted for."""
+    """Checks of derived tables, of the types that rows are accepted for."""
     types = {check_id.split(".")[1] for check_id in accepted}
-    return {one.check_id for one in results if one.table in DERIVED and one.check_type in types and one.violated}
+    return {one.check_id for one in results if one.table in DERIVED and one.check_type in types}
 
 
 def accepted_counts(run: Run, results: Sequence[quality.CheckResult]) -> dict[str, int]:

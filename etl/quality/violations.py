@@ -91,7 +91,10 @@ def _select(con: Connection, table: Table, check: Check) -> str:
         doubled = f"SELECT {quoted(check.column)} FROM cdm.{quoted(table.name)} GROUP BY 1 HAVING count(*) > 1"
         condition = f"{column} IN ({doubled})"
     else:
-        condition = condition_of(check, scan) or "false"
+        told = condition_of(check, scan)
+        if told is None:
+            raise CdmflowError(f"{check.check_id} counts rows, and no condition says which.")
+        condition = told
     joins = " ".join(scan.joins.values())
     return (
         f"SELECT {_named(check)}, CAST({own} AS BIGINT) AS row_id "

@@ -267,7 +267,7 @@ def test_list_show_and_csv_tell_where_a_row_is_and_never_a_value(own: Hospital, 
     listed, csv, of_check = call("list"), call("list", "--csv"), call("list", "--check", BORN)
     [number] = ids(own)
     shown = call("show", number)
-    assert BORN in listed and "landing.START" in listed
+    assert BORN in listed and "landing.START" in listed, listed
     assert number in of_check and csv.count("\n") == 1 + len(rows(own))
     assert re.search(r"CDM rows +condition_occurrence \d+", shown)
     assert "conditions.csv" in shown and "4 (record 3)" in shown
