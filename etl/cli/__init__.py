@@ -57,6 +57,7 @@ def register() -> None:
         explain,
         gate,
         mapping,
+        quarantine,
         query,
         releases,
         run,
@@ -89,6 +90,7 @@ def register() -> None:
     app.add_typer(explain.app, name="explain", rich_help_panel="Commands")
     app.add_typer(gate.app, name="gate", rich_help_panel="Commands")
     app.add_typer(mapping.app, name="mapping", rich_help_panel="Commands")
+    app.add_typer(quarantine.app, name="quarantine", rich_help_panel="Commands")
     app.add_typer(vocabulary.app, name="vocabulary", rich_help_panel="Commands")
 
 

@@ -56,6 +56,7 @@ def print_runs(db: Any) -> None:
     import sqlalchemy
 
     from etl import state
+    from etl.pipeline.quarantine import counted
 
     run, release = state.run.c, state.release.c
     query = (
@@ -68,6 +69,7 @@ def print_runs(db: Any) -> None:
     )
     with db.connect() as con:
         found = con.execute(query).all()
+        waiting, accepted = counted(con)
     shown = [
         (
             row.run_id,
@@ -81,6 +83,9 @@ def print_runs(db: Any) -> None:
         for row in found
     ]
     show.table("Runs", ("run", "source", "status", "started", "took", "release", ""), shown, numbers=[4, 5])
+    if waiting + accepted:
+        told = f"{waiting:,} rows wait, {accepted:,} are accepted: ./cdmflow quarantine list"
+        out.print(f"Quarantine {told}", highlight=False)
 
 
 def print_ledger(db: Any, run: Any, *, complete: bool = False) -> None:

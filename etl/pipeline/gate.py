@@ -63,7 +63,7 @@ def judge_candidate(run: Run) -> str:
     db = engine(database(settings()))
     ledger = table_accounts(db, run)
     counted = count_release(run, source_accounts(ledger))
-    judgement = judge_counts(run, without_accepted(counted, accepted_counts(run)))
+    judgement = judge_counts(run, without_accepted(counted, accepted_counts(run, counted)))
     remember(run, with_all_violations(judgement.results, counted), ("cdm", "dqd"))
     result = quality.gate_candidate(
         judgement.results,
@@ -73,7 +73,8 @@ def judge_candidate(run: Run) -> str:
         notes=judgement.notes,
     )
     record(run.run_id, verdict=verdict_of(result))
-    settled = settle_quarantine(run, judgement.results, passed=result.passed)
+    asked = [replace(one, severity=judgement.severities.get(one.check_id, one.severity)) for one in judgement.results]
+    settled = settle_quarantine(run, asked, passed=result.passed)
     problems = [problem for account in ledger for problem in account.disagreements]
     page = write_quality_report(
         run,

@@ -4,6 +4,7 @@ A row in quarantine by the gate is of a refused night, so nothing of it is publi
 judged it and it no longer violates; accepted, it no longer counts against its check for as long as it violates.
 """
 
+import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +17,11 @@ from etl import land, quality, state
 from etl.config import settings
 from etl.engine import connection, relation
 from etl.errors import UsageError
+from etl.land.locate import Origin, origins
 from etl.log import get_logger
+from etl.pipeline.lineage import DERIVED, lake_of
 from etl.pipeline.runs import Run, current_run, database, engine, load_run
-from etl.pipeline.violating import MOST_ROWS, Looked, looked
+from etl.pipeline.violating import MOST_ROWS, Looked, derived_rows, looked
 
 log = get_logger(__name__)
 
@@ -34,13 +37,15 @@ COLUMNS = {
     "check_id": "text",
     "reason": "text",
     "rows": "bigint",
+    "derived": "json",
 }
 UPSERT = """
     INSERT INTO etl.quarantine AS known ({columns}, source, first_run, last_run)
     SELECT {columns}, :source, :run_id, :run_id FROM unnest({arrays}) AS arrived({columns})
     ON CONFLICT ON CONSTRAINT row_is_quarantined_once DO UPDATE SET
         nights = known.nights + CASE WHEN known.last_run = excluded.last_run THEN 0 ELSE 1 END,
-        last_run = excluded.last_run, reason = excluded.reason, rows = excluded.rows
+        last_run = excluded.last_run, reason = excluded.reason, rows = excluded.rows,
+        derived = excluded.derived
 """.format(
     columns=", ".join(f'"{name}"' for name in COLUMNS),
     arrays=", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in COLUMNS.items()),
@@ -89,13 +94,14 @@ def settle_quarantine(run: Run, results: Sequence[quality.CheckResult], *, passe
     """
     failed = {result.check_id: result for result in row_checks(results)}
     asked = set(failed) | known_checks(run.source)
+    asked |= _following(results, known_checks(run.source, accepted=True))
     rejects = _rejects(run)
     arrivals: list[Arrival] = []
     leaving: list[int] = []
     beyond = unplaced = 0
     if asked:
         with looked(run, asked) as found:
-            arrivals = _violating_rows(found, failed)
+            arrivals = _violating_rows(found, failed, derived_rows(run, found))
             leaving = _corrected(found, failed)
             kept = Counter(arrival["check_id"] for arrival in arrivals)
             seen = dict(found.con.execute("SELECT check_id, count(*) FROM seen GROUP BY 1").fetchall())
@@ -121,22 +127,36 @@ def known_checks(source: str, *, accepted: bool = False) -> set[str]:
         return set(con.execute(query.where(row.accepted_at.is_not(None)) if accepted else query).scalars())
 
 
-def accepted_counts(run: Run) -> dict[str, int]:
+def _following(results: Sequence[quality.CheckResult], accepted: Collection[str]) -> set[str]:
+    """Checks of derived tables, of the types that rows are accepted for."""
+    types = {check_id.split(".")[1] for check_id in accepted}
+    return {one.check_id for one in results if one.table in DERIVED and one.check_type in types}
+
+
+def accepted_counts(run: Run, results: Sequence[quality.CheckResult]) -> dict[str, int]:
     """CDM rows by check that violate it now and were accepted: to be taken off before the check is judged.
 
-    Additive: rows of persons whom the run makes again are counted in the candidate, those of all others as they were
-    counted last; a corrected row is in neither. Accepted rows of a night that was not brought again are not counted.
+    `results` are the counts of all violated rows. Eras and periods of the person that follow from an accepted row count
+    as accepted with it. Additive: rows of persons whom the run makes again are counted in the candidate, those of all
+    others as they were counted last; a corrected row is in neither. Accepted rows of a night that was refused and is
+    not brought again are not counted.
     """
     checks = known_checks(run.source, accepted=True)
     if not checks:
         return {}
-    with looked(run, checks) as found:
+    counts: Counter[str] = Counter()
+    with looked(run, checks | _following(results, checks)) as found:
+        now = derived_rows(run, found)
         rows = found.con.execute(
-            "SELECT known.check_id, CAST(sum(CASE WHEN known.judged THEN coalesce(seen.rows, 0) ELSE known.rows END) "
-            "AS BIGINT) FROM known LEFT JOIN seen USING (check_id, table_name, source_row_id) "
-            "WHERE known.accepted AND known.in_state GROUP BY 1"
+            "SELECT known.quarantine_id, known.check_id, known.is_concerned, known.derived, "
+            "CASE WHEN known.is_concerned THEN coalesce(seen.rows, 0) ELSE known.rows END "
+            "FROM known LEFT JOIN seen USING (check_id, table_name, source_row_id) "
+            "WHERE known.accepted AND known.in_state AND (known.is_concerned OR known.is_same)"
         ).fetchall()
-    return {check_id: int(count) for check_id, count in rows if count}
+    for number, check_id, is_concerned, derived, count in rows:
+        counts[check_id] += count
+        counts.update(now.get(number, {}) if is_concerned else json.loads(derived or "{}"))
+    return {check_id: count for check_id, count in counts.items() if count}
 
 
 def without_accepted(results: Sequence[quality.CheckResult], accepted: Mapping[str, int]) -> list[quality.CheckResult]:
@@ -153,11 +173,13 @@ def without_accepted(results: Sequence[quality.CheckResult], accepted: Mapping[s
     return found
 
 
-def _violating_rows(found: Looked, failed: Mapping[str, quality.CheckResult]) -> list[Arrival]:
+def _violating_rows(
+    found: Looked, failed: Mapping[str, quality.CheckResult], derived: Mapping[int, Mapping[str, int]]
+) -> list[Arrival]:
     """Rows of failed checks, the first of each; and accepted ones, so that it is known when they were last seen."""
     rows = found.con.execute(
         "SELECT seen.check_id, seen.table_name, seen.source_row_id, seen.rows, seen.first_id, seen.place, "
-        "known.quarantine_id IS NOT NULL, coalesce(known.accepted, false) "
+        "known.quarantine_id, coalesce(known.accepted, false) "
         "FROM seen LEFT JOIN known USING (check_id, table_name, source_row_id) "
         f"WHERE seen.place <= {MOST_ROWS} OR known.quarantine_id IS NOT NULL ORDER BY ALL"
     ).fetchall()
@@ -168,8 +190,9 @@ def _violating_rows(found: Looked, failed: Mapping[str, quality.CheckResult]) ->
             "check_id": check_id,
             "rows": count,
             "reason": _reason(check_id, first_id, count, found, failed.get(check_id)),
+            "derived": json.dumps(derived[known]) if known in derived else None,
         }
-        for check_id, table, number, count, first_id, _, _, accepted in rows
+        for check_id, table, number, count, first_id, _, known, accepted in rows
         if check_id in failed or accepted
     ]
 
@@ -329,3 +352,58 @@ def waiting_rows(source: str | None = None, check: str | None = None) -> Sequenc
         query = query.where(row.check_id == check)
     with engine(database(settings())).connect() as con:
         return con.execute(query).all()
+
+
+def counted(con: sqlalchemy.Connection) -> tuple[int, int]:
+    """Rows that wait in quarantine, and rows that were accepted."""
+    row = state.quarantine.c
+    waits = sqlalchemy.func.count().filter(row.accepted_at.is_(None))
+    total = sqlalchemy.func.count()
+    every, waiting = con.execute(sqlalchemy.select(total, waits).select_from(state.quarantine)).one()
+    return int(waiting), int(every - waiting)
+
+
+@dataclass(frozen=True)
+class Described:
+    """A row of the quarantine, its place in the newest file that had it, and its CDM rows that violate.
+
+    `cdm` is empty for a rejected record, and where the run's files are not in the lake any more.
+    """
+
+    row: Any
+    batch_id: int | None
+    file: str | None
+    line: int | None
+    record: int | None
+    cdm: tuple[tuple[str, int], ...]
+
+
+def describe(number: int) -> Described:
+    """Where a row of the quarantine came from and what was made of it. UsageError: no such row."""
+    [row] = in_quarantine([number])
+    if row.batch_id is not None:
+        return Described(row, row.batch_id, row.file, row.line, row.record, ())
+    origin = _origin(row)
+    path = settings().runs_dir / row.last_run / "quarantine" / "rows.parquet"
+    cdm: list[tuple[str, int]] = []
+    if path.exists():
+        with connection(threads=1) as con:
+            cdm = con.execute(
+                f"SELECT cdm_table, row_id FROM {relation([path])} WHERE check_id = ? AND table_name = ? "
+                "AND source_row_id = ? ORDER BY ALL",
+                [row.check_id, row.table_name, row.source_row_id],
+            ).fetchall()
+    if origin is None:
+        return Described(row, None, None, None, None, tuple(cdm))
+    return Described(row, origin.batch_id, origin.file, origin.line_no, origin.record_no, tuple(cdm))
+
+
+def _origin(row: Any) -> Origin | None:
+    """The newest place of a gate row, as long as the run's files tell it; else where its number first arrived."""
+    configured = settings()
+    if (configured.runs_dir / row.last_run / "landing.json").exists():
+        with lake_of(row.last_run) as lake:
+            now, _ = lake.places(row.table_name, lake.state_files(row.table_name), [row.source_row_id])
+            return now.get(row.source_row_id)
+    first = origins(configured, engine(database(configured)), row.source, row.table_name, [row.source_row_id])
+    return first.get(row.source_row_id)

@@ -13,14 +13,14 @@ from etl.quality.concepts import TYPES, is_concept_check, used_concepts, violati
 from etl.quality.defaults import structural
 from etl.quality.facts import make_facts, make_plausible
 from etl.quality.model import Check
-from etl.quality.scan import BUILDERS, Scan, condition_of, parents_of, spans_sql
+from etl.quality.scan import ALONE, BUILDERS, Scan, condition_of, parents_of, referring_sql, spans_sql
 from etl.quality.suites import read_suites
 
 OVERLAPS = ("no_overlap", "stays_apart", "eras_apart")
 DOUBLES = ("primary_key", "unique")
 # Of a whole table: no single row is at fault.
 OF_TABLES = ("has_rows", "columns", "types")
-ROW_TYPES = frozenset({*BUILDERS, *TYPES, *OVERLAPS} - {*OF_TABLES})
+ROW_TYPES = frozenset({*BUILDERS, *TYPES, *ALONE} - {*OF_TABLES})
 
 
 def write_violations(
@@ -63,7 +63,8 @@ def write_violations(
 def _selects(
     con: Connection, settings: Settings, asked: Mapping[str, Sequence[Check]], run_dir: Path, vocabulary_dir: Path
 ) -> Iterator[str]:
-    opened = open_candidate(con, run_dir / "cdm", vocabulary_dir, asked)
+    everywhere = [table.name for table in tables().values() if table.schema == "CDM"]  # a place is referred to from any
+    opened = open_candidate(con, run_dir / "cdm", vocabulary_dir, everywhere)
     make_life(con)
     make_facts(con, settings.sources_dir / "source_parts.yml")
     make_plausible(con, settings.expectations_dir / "cdm" / "ranges.csv")
@@ -81,6 +82,11 @@ def _select(con: Connection, table: Table, check: Check) -> str:
     if check.check_type in OVERLAPS:
         spans = spans_sql(check, f"{row_id} AS row_id, ")
         return f"SELECT {_named(check)}, CAST(row_id AS BIGINT) AS row_id FROM ({spans}) WHERE starts <= ended"
+    if check.check_type == "no_repeat":
+        alike = ", ".join(quoted(column) for column in ("person_id", check.column, *check.argument))
+        numbered = f"{row_id} AS row_id, row_number() OVER (PARTITION BY {alike} ORDER BY {row_id}) AS place"
+        rows = f"SELECT {numbered} FROM cdm.{quoted(table.name)}"
+        return f"SELECT {_named(check)}, CAST(row_id AS BIGINT) AS row_id FROM ({rows}) WHERE place > 1"
     own = "NULL" if row_id == "NULL" else f"t.{row_id}"  # a join may have a column of this name
     scan = Scan(table)
     column = f"t.{quoted(check.column)}"
@@ -90,8 +96,13 @@ def _select(con: Connection, table: Table, check: Check) -> str:
     elif check.check_type in DOUBLES:
         doubled = f"SELECT {quoted(check.column)} FROM cdm.{quoted(table.name)} GROUP BY 1 HAVING count(*) > 1"
         condition = f"{column} IN ({doubled})"
+    elif check.check_type == "referred_to":
+        condition = f"{column} IS NOT NULL AND {column} NOT IN ({referring_sql(table.name)} HAVING key IS NOT NULL)"
     else:
-        condition = condition_of(check, scan) or "false"
+        told = condition_of(check, scan)
+        if told is None:
+            raise CdmflowError(f"{check.check_id} counts rows, and no condition says which.")
+        condition = told
     joins = " ".join(scan.joins.values())
     return (
         f"SELECT {_named(check)}, CAST({own} AS BIGINT) AS row_id "

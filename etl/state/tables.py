@@ -203,6 +203,7 @@ quarantine = Table(
     Column("check_id", Text, nullable=False),  # of the gate, or `landing.<reason>`
     Column("reason", Text, nullable=False),
     Column("rows", BigInteger, nullable=False, server_default="1"),  # of the CDM that it was made into and that violate
+    Column("derived", JSON),  # of an accepted row: {check_id: eras and periods of its person that violate with it}
     Column("first_run", Text, nullable=False),
     _now("first_seen"),
     Column("last_run", Text, nullable=False),
