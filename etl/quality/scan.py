@@ -99,10 +99,14 @@ def condition_of(check: Check, scan: Scan) -> str | None:
     if check.check_type == "required":  # counted from two counts, which is faster than a filter
         return f"t.{quoted(check.column)} IS NULL"
     aggregates = aggregates_of(check, scan)
-    found = FILTERED.fullmatch(aggregates[0]) if aggregates else None
+    violated = aggregates[0] if aggregates else ""
+    if missing := MISSING.fullmatch(violated):
+        return f"{missing['column']} IS NULL"
+    found = FILTERED.fullmatch(violated)
     return found["condition"] if found else None
 
 
+MISSING = re.compile(r"count\(\*\) - count\((?P<column>t\.\"\w+\")\)")
 FILTERED = re.compile(r"count\(\*\) FILTER \(WHERE (?P<condition>.*)\)", re.DOTALL)
 
 

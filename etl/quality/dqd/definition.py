@@ -323,8 +323,9 @@ def _person_completeness(check: DqdCheck, places: Places) -> _Definition:
 def _era_completeness(check: DqdCheck, places: Places) -> _Definition:
     mapped = f"{places.of('condition_occurrence')} AS condition WHERE condition.condition_concept_id <> 0"
     has_era = f"SELECT 1 FROM {places.of(check.table)} AS t WHERE t.person_id = condition.person_id"
+    known = f"{mapped} AND condition.person_id IS NOT NULL"
     return _Definition(
-        f"(SELECT DISTINCT condition.person_id FROM {mapped} AND NOT EXISTS ({has_era})) AS person",
+        f"(SELECT DISTINCT condition.person_id FROM {known} AND NOT EXISTS ({has_era})) AS person",
         f"{mapped}",
         "person.person_id",
         "count(person.person_id)",

@@ -23,7 +23,7 @@ from etl.engine import duckdb_type
 from etl.quality import CheckResult, compute_candidate
 from etl.quality.candidate import relation_of
 from etl.quality.dqd.catalogue import PRESENCE, DqdCheck, read_catalogue
-from etl.quality.dqd.definition import Places
+from etl.quality.dqd.definition import Places, violating_rows
 
 pytestmark = pytest.mark.integration
 
@@ -202,6 +202,22 @@ def test_a_table_that_nobody_fills_exists_without_a_file_and_one_that_we_fill_do
     assert found["field_isrequired_note_note_id"].reason == "there is no table note"
     missing = compute_candidate(settings(), run, vocabulary, (), empty_tables=())
     assert {r.status for r in missing if r.check_id == "table_cdmtable_episode"} == {"failed"}
+
+
+def test_as_many_rows_are_selected_as_are_violated(checks: tuple[DqdCheck, ...]) -> None:
+    """Except for distinct source values, where the rows of an unmapped value are more than the one value."""
+    with candidate() as con:
+        add_vocabulary(con)
+        add_odd_rows(con, seed=7, rows=20, doubled=True)
+        direct = count_directly(con, checks)
+        for check in checks:
+            selected = con.execute(violating_rows(check)).fetchall()
+            counts = direct[check.check_id]
+            assert counts is not None
+            if check.check_name == "sourceValueCompleteness":
+                assert len(selected) >= counts[0]
+            else:
+                assert len(selected) == counts[0], check.check_id
 
 
 def test_the_tables_that_nobody_fills_are_those_without_sql() -> None:
