@@ -58,17 +58,9 @@ def test_the_rows_at_fault_are_selected_and_no_other(home: Path, tmp_path: Path)
         "person.has_rows",
         "nothing.of.the.kind",
     ) == [
-        (
-            "condition_occurrence.after_birth.condition_start_date",
-            "condition_occurrence",
-            cdm["condition_occurrence"][1]["condition_occurrence_id"],
-        ),
+        ("condition_occurrence.after_birth.condition_start_date", "condition_occurrence", 201000),
         ("death.after_birth.death_date", "death", 1),
-        (
-            "visit_occurrence.stays_apart.visit_start_date",
-            "visit_occurrence",
-            cdm["visit_occurrence"][2]["visit_occurrence_id"],
-        ),
+        ("visit_occurrence.stays_apart.visit_start_date", "visit_occurrence", 300700),
     ]
 
 
