@@ -67,7 +67,7 @@ def explained(error: psycopg2.Error, doing: str, state: str, todo: str) -> Cdmfl
         return DiskFull(
             f"{doing}: PostgreSQL's disk is full (SQLSTATE {code}).",
             state=state,
-            todo="Make space where its data are (./cdmflow status names the folder), then run the same command again.",
+            todo="Make space on the disk of its data folder, then run the same command again.",
         )
     diag = error.diag
     place = COPY_PLACE.match(diag.context or "")
