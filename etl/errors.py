@@ -39,5 +39,9 @@ class ContractError(CdmflowError):
     """An input breaks its contract (`tables.yml`, an Athena bundle, the CDM specification)."""
 
 
+class DiskFull(CdmflowError):
+    """A disk has no space left: the lake's or PostgreSQL's."""
+
+
 class DatabaseUnavailable(CdmflowError):
     """The database cannot be reached; the only error worth a retry."""

@@ -15,15 +15,18 @@ import sqlalchemy
 from etl.cdm import tables
 from etl.config import settings
 from etl.demo import demo_vocabulary_folder
+from etl.engine import connection
 from etl.land import load_contract
 from etl.pipeline.account import TableAccount, table_accounts
 from etl.pipeline.backfill import arguments_of_night
 from etl.pipeline.execute import run_steps
 from etl.pipeline.refresh import load_version
 from etl.pipeline.runs import Run, close_run, database, engine, load_run, open_run, record
+from etl.pipeline.steps import steps
 from etl.pipeline.tasks import run_step
+from etl.publish.release import cdm_tables
 from etl.publish.session import open_session
-from etl.publish.transfer import published_digest
+from etl.publish.transfer import candidate_digest, published_digest
 
 Rows = list[dict[str, str]]
 
@@ -121,6 +124,21 @@ class Hospital:
         run_id = open_run(source="synthea", input_folder=str(folder) if folder else None, vocabulary_folder=chosen)
         run_steps(run_id, workers=workers)
         return load_run(run_id)
+
+    def rebuilt(self) -> dict[str, Any]:
+        """The tables of a rebuild of the current release, in the form of `release_tables`; it is not published."""
+        run_id = open_run(source="synthea", input_folder=None, vocabulary_folder=None)
+        for step in steps("synthea"):
+            if step.group not in ("gate", "publish") and step.name != "landing_gate":
+                run_step(run_id, step.name)
+        close_run(run_id, failed=False)
+        found = {}
+        with connection(threads=1) as con:
+            for table in cdm_tables():
+                path = load_run(run_id).folder / "cdm" / f"{table.name}.parquet"
+                digest = candidate_digest(con, table, [path] if path.exists() else [])
+                found[table.name] = {"rows": digest.rows, "digest": str(digest)}
+        return found
 
     def land(self, folder: Path, base_run: str) -> str:
         """Only land a drop on top of the state of another run; the id of the run that did it."""

@@ -11,10 +11,12 @@ from etl.engine.duck import (
     describe,
     duckdb_type,
     empty_relation,
+    is_disk_full,
     quote_path,
     relation,
     run_model,
     write_parquet,
+    written_beside,
 )
 from etl.engine.lint import Finding, lint
 from etl.engine.template import names_in, render
@@ -33,6 +35,7 @@ __all__ = [
     "duckdb_type",
     "empty_relation",
     "inputs_of",
+    "is_disk_full",
     "lint",
     "names_in",
     "quote_path",
@@ -40,4 +43,5 @@ __all__ = [
     "render",
     "run_model",
     "write_parquet",
+    "written_beside",
 ]

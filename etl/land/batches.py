@@ -120,14 +120,15 @@ def _land(
             todo="Restore the lake from a backup, or start a new home.",
         )
     batch_id = known.batch_id if known is not None else _next_batch_id(state)
+    newest = _business_date(contract, table, part)
+    previous = _previous_ignored(state, contract.source, table.name)
+    # what may find the disk full comes before the first file has its name
+    write_lines(written.lines, lines_path(settings, contract.source, table.name, batch_id))
     if written.rejected:
         kept = settings.rejects_dir / contract.source / table.name / f"{batch_id}.parquet"
         kept.parent.mkdir(parents=True, exist_ok=True)
         rejects.replace(kept)
     final = batch_path(settings, contract.source, table.name, batch_id)
-    newest = _business_date(contract, table, part)
-    previous = _previous_ignored(state, contract.source, table.name)
-    write_lines(written.lines, lines_path(settings, contract.source, table.name, batch_id))
     part.replace(final)
     if known is None:
         _insert(state, contract, table, paths, prepared, written, batch_id, first, newest, header, run_id)

@@ -12,6 +12,7 @@ from zoneinfo import available_timezones
 import yaml
 
 from etl.errors import ContractError
+from etl.yaml_text import read_yaml
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 FILE_STEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -138,7 +139,7 @@ class Contract:
 def read_contract(path: Path, shown: str) -> Contract:
     """Read and check a `tables.yml`; `shown` is its path in messages. ContractError names table and column."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ContractError(
             f"There is no contract {shown}.",

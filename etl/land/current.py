@@ -52,14 +52,16 @@ def current_tables(
     by_table = batches_by_table(engine, contract.source, batch_ids)
     before = batches_by_table(engine, contract.source, [number for number in known if number not in set(batch_ids)])
     tables: dict[str, list[Path]] = {}
-    for name, table in contract.tables.items():
-        if unchanged and name in unchanged:
-            tables[name] = [_linked(path, run_dir / "current") for path in unchanged[name]]
-            continue
-        mine = by_table.get(name, [])
-        older = before.get(name, []) if mine else []
-        paths = [_existing(settings, contract.source, name, number) for number in (*older, *mine)]
-        tables[name] = _current(table, paths, len(older), run_dir / "current" / f"{name}.parquet")
+    with connection() as con:  # one for all tables: opening it takes 7 ms, 20 of them more than a night's rows
+        con.execute("SET preserve_insertion_order = false")
+        for name, table in contract.tables.items():
+            if unchanged and name in unchanged:
+                tables[name] = [_linked(path, run_dir / "current") for path in unchanged[name]]
+                continue
+            mine = by_table.get(name, [])
+            older = before.get(name, []) if mine else []
+            paths = [_existing(settings, contract.source, name, number) for number in (*older, *mine)]
+            tables[name] = _current(con, table, paths, len(older), run_dir / "current" / f"{name}.parquet")
     return tables
 
 
@@ -118,20 +120,18 @@ def _existing(settings: Settings, source: str, table: str, batch_id: int) -> Pat
     return path
 
 
-def _current(table: SourceTable, paths: Sequence[Path], known: int, output: Path) -> list[Path]:
+def _current(con: Any, table: SourceTable, paths: Sequence[Path], known: int, output: Path) -> list[Path]:
     columns = landed_columns(table)
     names = [c.name for c in columns]
-    with connection() as con:
-        if not paths:
-            write_parquet(con, empty_relation(columns), output)
-            return [output]
-        adds_up = table.change == "append" and not table.key
-        as_they_are = list(paths[known:]) if adds_up else list(paths)
-        if (adds_up or len(paths) == 1) and all(_columns_in(con, path) == names for path in as_they_are):
-            return as_they_are
-        con.execute("SET preserve_insertion_order = false")
-        batches = [_batch_select(con, path, columns) for path in paths]
-        write_parquet(con, current_select(table, batches, known), output)
+    if not paths:
+        write_parquet(con, empty_relation(columns), output)
+        return [output]
+    adds_up = table.change == "append" and not table.key
+    as_they_are = list(paths[known:]) if adds_up else list(paths)
+    if (adds_up or len(paths) == 1) and all(_columns_in(con, path) == names for path in as_they_are):
+        return as_they_are
+    batches = [_batch_select(con, path, columns) for path in paths]
+    write_parquet(con, current_select(table, batches, known), output)
     return [output]
 
 

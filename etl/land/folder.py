@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import psycopg2.errors
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
@@ -186,6 +187,8 @@ def _in_parallel(
                     progress(batch)
         except OperationalError as error:
             pool.shutdown(cancel_futures=True)
+            if isinstance(error.orig, psycopg2.errors.DiskFull):
+                raise
             raise DatabaseUnavailable(
                 "The database went away while files were landed.",
                 state="Complete batches are kept; the others were not loaded.",

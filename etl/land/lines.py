@@ -14,7 +14,7 @@ import pyarrow
 import pyarrow.parquet
 
 from etl.config import Settings
-from etl.engine import connection, quote_path
+from etl.engine import connection, quote_path, written_beside
 from etl.land.records import records
 
 
@@ -142,7 +142,6 @@ def lines_path(settings: Settings, source: str, table: str, batch_id: int) -> Pa
 def write_lines(lines: Lines, output: Path) -> None:
     """Write the stretches beside their place and rename; nothing but numbers and file names."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    beside = output.with_name(f".{output.name}.part")
     names = pyarrow.array([part.file for part in lines.parts], pyarrow.string())
     table = pyarrow.table(
         {
@@ -152,8 +151,8 @@ def write_lines(lines: Lines, output: Path) -> None:
             "line_no": pyarrow.array(lines.line_nos, pyarrow.int64()),
         }
     )
-    pyarrow.parquet.write_table(table, beside)
-    beside.replace(output)
+    with written_beside(output) as beside:
+        pyarrow.parquet.write_table(table, beside)
 
 
 def place_of_row(path: Path, row_id: int) -> Place | None:

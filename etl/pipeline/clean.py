@@ -14,9 +14,10 @@ from etl.pipeline.runs import database, engine, new_run_id, run_lock
 def clean() -> dict[str, int]:
     """Remove leftovers and say what, by kind.
 
-    Half-written files (their names begin with a dot); folders of runs that are not recorded; Parquet of batches that
-    were never recorded; schemas of releases and vocabularies that were never finished. Locked while a run or a publish
-    is under way, so that nothing is taken from under it. Taking the lock closes the records of killed runs.
+    Half-written files (their names begin with a dot); folders of runs that are not recorded; Parquet of batches and
+    vocabularies that were never recorded; schemas of releases and vocabularies that were never finished. Locked while a
+    run or a publish is under way, so that nothing is taken from under it. Taking the lock closes the records of killed
+    runs.
     """
     configured = settings()
     found = database(configured)
@@ -28,6 +29,7 @@ def clean() -> dict[str, int]:
         removed["spilled files"] = _remove_files(list((configured.lake / "spill").glob("*")))
         removed["files of no batch"] = _remove_files(_without_batch(configured))
         removed["folders of no run"] = _remove_folders(_without_run(configured))
+        removed["folders of no vocabulary"] = _remove_folders(_without_vocabulary(configured))
     return removed
 
 
@@ -41,7 +43,7 @@ def _refuse_while_running(configured: Settings) -> None:
 
 
 def _half_written(configured: Settings) -> list[Path]:
-    return list(configured.home.glob("lake/**/.*"))
+    return [path for folder in ("lake", "releases") for path in configured.home.glob(f"{folder}/**/.*")]
 
 
 def _without_batch(configured: Settings) -> list[Path]:
@@ -52,7 +54,7 @@ def _without_batch(configured: Settings) -> list[Path]:
             (source, table, str(number))
             for source, table, number in con.execute(sqlalchemy.select(batch.source, batch.table_name, batch.batch_id))
         }
-    folders = (configured.landing_dir, configured.rejects_dir)
+    folders = (configured.landing_dir, configured.rejects_dir, configured.lake / "lines")
     files = [path for folder in folders for path in folder.glob("*/*/*") if path.is_file()]
     return [path for path in files if (path.parts[-3], path.parts[-2], path.name.split(".")[0]) not in known]
 
@@ -61,6 +63,13 @@ def _without_run(configured: Settings) -> list[Path]:
     with engine(database(configured)).connect() as con:
         known = set(con.execute(sqlalchemy.select(state.run.c.run_id)).scalars())
     return [path for path in configured.runs_dir.glob("*") if path.is_dir() and path.name not in known]
+
+
+def _without_vocabulary(configured: Settings) -> list[Path]:
+    """Read, but the process was killed before its record was committed."""
+    with engine(database(configured)).connect() as con:
+        known = set(con.execute(sqlalchemy.select(state.vocabulary.c.vocabulary_id)).scalars())
+    return [path for path in configured.vocabulary_dir.glob("[0-9]*") if int(path.name) not in known]
 
 
 def _remove_files(paths: list[Path]) -> int:

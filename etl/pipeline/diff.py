@@ -11,12 +11,12 @@ import sqlalchemy
 from etl import land, publish, state
 from etl.cdm import quoted
 from etl.config import settings
-from etl.engine import connection, quote_path, relation
+from etl.engine import connection, quote_path, relation, written_beside
 from etl.errors import UsageError
 from etl.log import get_logger
 from etl.pipeline.lineage import decodable_tables
-from etl.pipeline.models import source_parts
-from etl.pipeline.runs import Run, database, engine, load_run, state_files
+from etl.pipeline.models import rules_digest, source_parts
+from etl.pipeline.runs import Run, database, engine, kept_state, load_run, state_files
 
 Files = Mapping[str, Sequence[Path]]
 
@@ -58,15 +58,23 @@ def diff(older: int, newer: int) -> ReleaseDiff:
     UsageError: no such release, its tables are gone, or the releases are of different sources.
     """
     configured = settings()
-    with tempfile.TemporaryDirectory(prefix="diff-", dir=_beside(configured.runs_dir)) as folder:
+    with tempfile.TemporaryDirectory(prefix=".diff-", dir=_beside(configured.runs_dir)) as folder:
         rows = Path(folder) / "differences.csv"
         pair = publish.write_differences(database(configured), older, newer, rows)
         before, after = (load_run(release.run_id) for release in pair)
         if before.source != after.source:
             raise UsageError(f"Releases {older} and {newer} are of different sources.", state="Nothing was changed.")
-        old, new = (state_files(run, Path(folder) / run.run_id) for run in (before, after))
+        old, new = (_state(run, Path(folder) / run.run_id) for run in (before, after))
         merged = _merged_persons(after.source, old, new)
         return _summed(older, newer, rows, _causes(after.source, old, new), merged, _otherwise(before, after))
+
+
+def _state(run: Run, folder: Path) -> Files:
+    """A run's source tables with today's columns: its own files, as long as it has them and they were made by today's
+    contract (two runs' states take 0.7 s to make again).
+    """
+    kept = kept_state(run) if run.parameters.get("rules") == rules_digest(run.source) else None
+    return kept or state_files(run, folder)
 
 
 def diff_file(release_id: int) -> Path:
@@ -94,7 +102,8 @@ def write_diff(source: str, release: publish.Release) -> None:
         return
     output = diff_file(release.release_id)
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
+    with written_beside(output) as beside:
+        beside.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
 
 
 def read_diff(release_id: int) -> ReleaseDiff:

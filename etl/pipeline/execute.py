@@ -5,11 +5,15 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from etl import quality
 from etl.config import settings
-from etl.errors import CdmflowError
+from etl.errors import CdmflowError, DatabaseUnavailable, DiskFull
+from etl.log import get_logger
+from etl.pipeline.failures import told_plainly
 from etl.pipeline.resume import finished_steps
 from etl.pipeline.runs import close_run, load_run, record, run_lock
 from etl.pipeline.steps import Step, steps
 from etl.pipeline.tasks import StepResult, run_step
+
+log = get_logger(__name__)
 
 Progress = Callable[[str, Step, StepResult | None], None]  # "started" | "done" | "failed"
 
@@ -27,7 +31,7 @@ def run_steps(
     failed, is_ours = True, not resume
     message = None
     try:
-        with run_lock(run_id):
+        with told_plainly(f"Run {run_id}"), run_lock(run_id):
             is_ours = True
             if resume:
                 record(run_id, status="running", ended_at=None, message=None)
@@ -41,7 +45,18 @@ def run_steps(
         raise
     finally:
         if is_ours:
+            _close(run_id, failed, message)
+
+
+def _close(run_id: str, failed: bool, message: str | None) -> None:
+    """End the run's record; where the database is what failed, the next run that takes the lock ends it."""
+    try:
+        with told_plainly(f"Closing run {run_id}"):
             close_run(run_id, failed=failed, message=message)
+    except (DatabaseUnavailable, DiskFull) as error:
+        if not failed:
+            raise
+        log.warning("%s", error.what)
 
 
 def _run_all(run_id: str, finished: frozenset[str], workers: int, progress: Progress) -> list[StepResult]:

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import yaml
-
 from etl.cdm import Column, source_models, tables
 from etl.config import PROJECT
 from etl.engine import inputs_of
 from etl.errors import CdmflowError
+from etl.yaml_text import read_yaml
 
 # What decides over the rows of a run besides its input, its vocabulary and the source's maps.
 RULES = ("sql", "etl/cdm/*.csv", "etl/vocabulary/*.csv", "sources/source_parts.yml")
@@ -88,7 +87,7 @@ def in_order(chosen: list[Model]) -> list[Model]:
 @cache
 def source_parts() -> dict[int, dict[str, str]]:
     """The registry of source parts: number → source, table, part (`sources/source_parts.yml`)."""
-    parts: dict[int, dict[str, str]] = yaml.safe_load((PROJECT / "sources/source_parts.yml").read_text("utf-8"))
+    parts: dict[int, dict[str, str]] = read_yaml((PROJECT / "sources/source_parts.yml").read_text("utf-8"))
     for number in parts:
         if not 1 <= int(number) <= 999:
             raise CdmflowError(f"sources/source_parts.yml: {number} is not within 1 to 999.")

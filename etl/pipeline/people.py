@@ -55,7 +55,7 @@ def number_landed_persons(engine: sqlalchemy.Engine, contract: Contract, setting
 
 
 def _number_keys(engine: sqlalchemy.Engine, source: str, column: str, paths: Sequence[Path], folder: Path) -> int:
-    with tempfile.TemporaryDirectory(dir=folder) as beside:
+    with tempfile.TemporaryDirectory(prefix=".", dir=folder) as beside:
         arrived, numbered = Path(beside) / "arrived.csv", Path(beside) / "numbered.csv"
         every = " UNION ALL ".join(
             f"SELECT CAST({quoted(column)} AS VARCHAR) AS person_key, {ROW_ID} FROM {relation([path])}"
@@ -75,7 +75,7 @@ def assign_person_ids(engine: sqlalchemy.Engine, run: Run, persons: list[Path]) 
     Set-based on both sides: 1 million persons go through two COPYs.
     """
     output = run.folder / "state" / "person.parquet"
-    with tempfile.TemporaryDirectory(dir=run.folder) as folder:
+    with tempfile.TemporaryDirectory(prefix=".", dir=run.folder) as folder:
         arrived, numbered = Path(folder) / "arrived.csv", Path(folder) / "numbered.csv"
         with connection() as con:
             con.execute(

@@ -30,7 +30,7 @@ def last_unfinished(run_id: str | None = None) -> Run:
     if run_id is None:
         raise UsageError("No run was started yet.", todo="Start one: ./cdmflow run --input DIR --vocabulary DIR.")
     run = load_run(run_id)
-    if run.status == "published":
+    if run.status == "published" and _has_ended(run_id):  # else it was killed before its report was complete
         raise UsageError(f"Run {run_id} has published its release.", todo="There is nothing to resume.")
     rules = {"rules": rules_digest(run.source), "maps": maps_digest(run.source)}
     if not rules.items() <= run.parameters.items() or not run.folder.is_dir():
@@ -41,6 +41,13 @@ def last_unfinished(run_id: str | None = None) -> Run:
             todo="Run again: what was landed before is not read again.",
         )
     return run
+
+
+def _has_ended(run_id: str) -> bool:
+    known = state.run.c
+    with engine(database(settings())).connect() as con:
+        found = con.execute(sqlalchemy.select(known.ended_at.is_not(None)).where(known.run_id == run_id))
+        return bool(found.scalar_one())
 
 
 def finished_steps(run: Run) -> frozenset[str]:

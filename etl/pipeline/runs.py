@@ -14,16 +14,20 @@ from typing import Any
 
 import sqlalchemy
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
 
 from etl import __version__, state, vocabulary
 from etl.cdm import CDM_VERSION, Column, source_models, tables
 from etl.config import PROJECT, Settings, settings
-from etl.engine import connection, empty_relation, write_parquet
+from etl.engine import connection, empty_relation, write_parquet, written_beside
 from etl.errors import Locked, UsageError
 from etl.land import batches_by_table, current_tables, load_contract
+from etl.log import get_logger
 from etl.pipeline.models import checks_digest, maps_digest, models, rules_digest, sources
 from etl.postgres import Database, ensure_server
 from etl.state.locks import OPEN_LOCK, RUN_LOCK
+
+log = get_logger(__name__)
 
 COMMAND_LINE_RUN = "^[0-9]{8}T[0-9]{6}-[0-9a-f]{6}$"
 RUN_ID = re.compile(r"^[A-Za-z0-9_.:+-]{1,120}$")
@@ -233,7 +237,7 @@ def opening() -> Iterator[None]:
         try:
             yield
         finally:
-            con.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_unlock(OPEN_LOCK)))
+            _unlock(con, OPEN_LOCK)
 
 
 def open_runs() -> list[str]:
@@ -277,7 +281,15 @@ def run_lock(run_id: str) -> Iterator[None]:
             _close_abandoned(run_id)
             yield
         finally:
-            con.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_unlock(RUN_LOCK)))
+            _unlock(con, RUN_LOCK)
+
+
+def _unlock(con: sqlalchemy.Connection, lock: int) -> None:
+    """Give a session's lock back; a session that is broken has none any more."""
+    try:
+        con.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_unlock(lock)))
+    except DBAPIError as error:
+        log.info("lock %#x went with its session (%s)", lock, type(error.orig).__name__)
 
 
 def _close_abandoned(run_id: str) -> None:
@@ -406,9 +418,8 @@ def unchanged_files(run: Run, batch_ids: Sequence[int]) -> dict[str, list[Path]]
 def remember_landing(run: Run, current: Mapping[str, list[Path]], narrowed: Mapping[str, list[Path]]) -> None:
     """Keep which files are the current state of each source table, and which of them the run's SQL reads."""
     for name, files in (("state.json", current), ("landing.json", narrowed)):
-        beside = run.folder / f".{name}"
-        beside.write_text(json.dumps({table: [str(path) for path in paths] for table, paths in files.items()}))
-        beside.replace(run.folder / name)
+        with written_beside(run.folder / name) as beside:
+            beside.write_text(json.dumps({table: [str(path) for path in paths] for table, paths in files.items()}))
 
 
 def relations(run: Run) -> dict[str, Sequence[Path]]:

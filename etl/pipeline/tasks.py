@@ -16,6 +16,7 @@ from etl.errors import CdmflowError
 from etl.log import get_logger
 from etl.pipeline import account, nights
 from etl.pipeline.extract import extract, extract_folder
+from etl.pipeline.failures import told_plainly
 from etl.pipeline.gate import judge_candidate, judge_drift, judge_landing
 from etl.pipeline.mapping_report import report_mapping
 from etl.pipeline.models import models, part_numbers
@@ -60,7 +61,7 @@ Outcome = tuple[int | None, int | None, str]
 def run_step(run_id: str, step: str) -> StepResult:
     """Run one step of a run and record it. Doing it again writes the same outputs again.
 
-    Raises CdmflowError (bad data: no retry helps), GateRefused, or DatabaseUnavailable (a retry may help).
+    Raises CdmflowError (bad data: no retry helps), GateRefused, DiskFull, or DatabaseUnavailable (a retry may help).
     """
     run = load_run(run_id)
     chosen = next((known for known in steps(run.source) if known.name == step), None)
@@ -68,9 +69,10 @@ def run_step(run_id: str, step: str) -> StepResult:
         raise CdmflowError(f"There is no step {step}.", todo=f"Steps: {', '.join(s.name for s in steps(run.source))}.")
     started = time.monotonic()
     work = WORK.get(step)
-    rows_in, rows_out, message = work(run) if work else run_models(run, chosen)
-    result = StepResult(step, rows_in, rows_out, time.monotonic() - started, message)
-    _remember(run_id, result)
+    with told_plainly(f"Step {step} of run {run_id}"):
+        rows_in, rows_out, message = work(run) if work else run_models(run, chosen)
+        result = StepResult(step, rows_in, rows_out, time.monotonic() - started, message)
+        _remember(run_id, result)
     log.info(
         "%s: rows in %s, rows out %s, %.2f s. %s",
         step, _shown(rows_in), _shown(rows_out), result.seconds, message,

@@ -7,6 +7,7 @@ from etl.publish.record import Release, ensure_release_files, release_record
 from etl.publish.release import publish_release
 from etl.publish.retire import drop_leftovers
 from etl.publish.rollback import rollback
+from etl.publish.session import explained
 from etl.publish.vocabulary import publish_vocabulary
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Release",
     "drop_leftovers",
     "ensure_release_files",
+    "explained",
     "publish_delta",
     "publish_release",
     "publish_vocabulary",

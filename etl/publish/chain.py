@@ -32,17 +32,27 @@ def deltas_of(connection: Any, release: Release) -> list[int]:
 
 
 def in_place_now(connection: Any, schema: str) -> list[int]:
-    """The deltas whose rows are in the tables of this schema now, oldest first."""
+    """The deltas whose rows are in the tables of this schema now, oldest first.
+
+    What a delta changed says itself whether it is in place. Where it is kept no more, the release tells: its rows are,
+    unless it was taken back (`retire.py` drops no schema of which that would be wrong).
+    """
     with connection, connection.cursor() as cursor:
-        cursor.execute("SELECT release_id FROM etl.release WHERE schema_name = %s ORDER BY release_id", (schema,))
-        numbers = [row[0] for row in cursor.fetchall()]
         cursor.execute(
-            "SELECT nspname FROM pg_catalog.pg_namespace WHERE nspname ~ '^cdm_d[0-9]+$' "
-            "AND obj_description(oid, 'pg_namespace') = %s",
-            (APPLIED,),
+            "SELECT release_id, withdrawn_at IS NULL FROM etl.release WHERE schema_name = %s ORDER BY release_id",
+            (schema,),
         )
-        applied = {row[0] for row in cursor.fetchall()}
-    return [number for number in numbers if kept_as(number) in applied]
+        releases = {number: stands for number, stands in cursor.fetchall() if schema != f"cdm_r{number}"}
+        cursor.execute(
+            "SELECT nspname, obj_description(oid, 'pg_namespace') FROM pg_catalog.pg_namespace "
+            "WHERE nspname ~ '^cdm_d[0-9]+$'"
+        )
+        kept = dict(cursor.fetchall())
+    return [
+        number
+        for number, stands in releases.items()
+        if (kept[kept_as(number)] == APPLIED if kept_as(number) in kept else stands)
+    ]
 
 
 def steps_to(connection: Any, target: Release) -> tuple[list[int], list[int]]:
@@ -54,7 +64,7 @@ def steps_to(connection: Any, target: Release) -> tuple[list[int], list[int]]:
     undo, redo = [n for n in reversed(now) if n not in wanted], [n for n in wanted if n not in now]
     with connection, connection.cursor() as cursor:
         present = set(schemas_like(cursor, "^cdm_d[0-9]+$"))
-    if missing := [n for n in redo if kept_as(n) not in present]:
+    if missing := [n for n in (*undo, *redo) if kept_as(n) not in present]:
         raise UsageError(
             f"Release {target.release_id} cannot be told any more: what release {missing[0]} changed is not kept.",
             state="Nothing was changed.",

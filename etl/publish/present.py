@@ -22,7 +22,7 @@ def write_present_rows(database: Database, run_id: str, schema: str, persons: Pa
     with (
         translated("Reading the current release", state="Nothing was changed."),
         closing(open_session(database, run_id)) as connection,
-        tempfile.TemporaryDirectory(dir=folder) as beside,
+        tempfile.TemporaryDirectory(prefix=".", dir=folder) as beside,
         engine.connection(threads=1) as con,
         connection,
         connection.cursor() as cursor,

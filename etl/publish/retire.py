@@ -78,11 +78,25 @@ def drop_old_releases(connection: Any, keep: int) -> None:
 
 
 def _drop_old_differences(connection: Any, kept: Mapping[int, str]) -> None:
-    """Drop what deltas changed (`cdm_d<N>`) that no kept release needs: N leads back to one before it in its tables."""
+    """Drop what deltas changed (`cdm_d<N>`) that no kept release needs: N leads back to one before it in its tables.
+
+    One that is in place though its release was taken back, or the other way round, stays as long as its tables do:
+    without it nobody could tell (`chain.in_place_now`).
+    """
     with connection, connection.cursor() as cursor:
-        present = schemas_like(cursor, "^cdm_d[0-9]+$")
-    for schema in present:
-        number = int(schema.removeprefix("cdm_d"))
+        cursor.execute(
+            """
+            SELECT delta.nspname, release.release_id
+            FROM pg_catalog.pg_namespace AS delta
+            JOIN etl.release AS release ON delta.nspname = 'cdm_d' || release.release_id
+            LEFT JOIN pg_catalog.pg_namespace AS tables ON tables.nspname = release.schema_name
+            WHERE tables.nspname IS NULL
+              OR (obj_description(delta.oid, 'pg_namespace') = 'applied') = (release.withdrawn_at IS NULL)
+            ORDER BY release.release_id
+            """
+        )
+        clear = cursor.fetchall()
+    for schema, number in clear:
         if number not in kept or not any(k < number and kept[k] == kept[number] for k in kept):
             drop_schema(connection, schema, LOCK_TIMEOUT_MS)
 

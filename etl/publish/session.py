@@ -9,7 +9,7 @@ import psycopg2
 import psycopg2.errors
 from sqlalchemy.engine import make_url
 
-from etl.errors import CdmflowError, DatabaseUnavailable, Locked
+from etl.errors import CdmflowError, DatabaseUnavailable, DiskFull, Locked
 from etl.postgres import Database
 from etl.postgres.database import open_connection, to_text
 from etl.state.locks import LOADERS_LOCK, PUBLISH_LOCK
@@ -54,7 +54,7 @@ def translated(doing: str, *, state: str, todo: str = "") -> Iterator[None]:
 
 
 def explained(error: psycopg2.Error, doing: str, state: str, todo: str) -> CdmflowError:
-    """Our error for PostgreSQL's; a lost connection is the one that is worth a retry."""
+    """Our error for PostgreSQL's; a lost connection is the one that is worth a retry, a full disk has its own words."""
     code = error.pgcode
     lost = code is None and isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError))
     if lost or (code or "").startswith(("08", "57P")):
@@ -62,6 +62,12 @@ def explained(error: psycopg2.Error, doing: str, state: str, todo: str) -> Cdmfl
             f"{doing}: the connection to PostgreSQL was lost ({code or 'no answer'}).",
             state=state,
             todo="Check that the server runs, then run the same command again.",
+        )
+    if isinstance(error, psycopg2.errors.DiskFull):
+        return DiskFull(
+            f"{doing}: PostgreSQL's disk is full (SQLSTATE {code}).",
+            state=state,
+            todo="Make space on the disk of its data folder, then run the same command again.",
         )
     diag = error.diag
     place = COPY_PLACE.match(diag.context or "")

@@ -20,6 +20,7 @@ from etl.quality.model import SEVERITIES, Check, CheckResult
 from etl.quality.profile import Profile, main_concept
 from etl.quality.regression import Counts, RegressionLimits
 from etl.quality.verdict import status_of
+from etl.yaml_text import read_yaml
 
 # kind of check → the limits that expectations/drift.yml gives it, besides its severity
 LIMITS = {
@@ -48,7 +49,7 @@ class DriftLimits:
 def read_limits(path: Path) -> DriftLimits:
     """The limits of `expectations/drift.yml`; ContractError where kind, number or severity is not as it must be."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, OSError) as error:
         raise _broken(path, f"cannot be read ({type(error).__name__})") from error
     if not isinstance(content, dict) or set(content) != {*LIMITS, "regression"}:

@@ -3,10 +3,9 @@
 import csv
 from pathlib import Path
 
-import yaml
-
 from etl.errors import ContractError
 from etl.quality.candidate import Connection
+from etl.yaml_text import read_yaml
 
 RANGE_COLUMNS = ["concept_id", "concept", "unit_concept_id", "unit", "low", "high"]
 
@@ -16,7 +15,7 @@ def make_facts(con: Connection, registry: Path) -> None:
 
     `registry` is `sources/source_parts.yml`. Without a row of cdm_source there is no cut-off and no part.
     """
-    numbered = yaml.safe_load(registry.read_text(encoding="utf-8"))
+    numbered = read_yaml(registry.read_text(encoding="utf-8"))
     parts = ", ".join(f"({int(number)}, {_text(part['source'])})" for number, part in numbered.items())
     con.execute(
         "CREATE TEMP TABLE facts AS SELECT max(made.source_release_date) AS cutoff, "

@@ -19,6 +19,7 @@ import yaml
 
 from etl.errors import ContractError
 from etl.quality.model import SEVERITIES, Check
+from etl.yaml_text import read_yaml
 
 # Check types, and whether a column carries an argument.
 CHECK_TYPES: dict[str, bool] = {
@@ -69,7 +70,7 @@ def read_suites(directory: Path) -> dict[str, tuple[Check, ...]]:
 def read_suite(path: Path) -> tuple[str, tuple[Check, ...]]:
     """A file's table and checks, in the file's order."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, OSError) as error:
         raise _broken(path, f"cannot be read ({type(error).__name__})") from error
     if not isinstance(content, dict) or set(content) != {"table", "checks"}:

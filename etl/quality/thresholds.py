@@ -21,6 +21,7 @@ import yaml
 from etl.errors import ContractError
 from etl.quality.model import SEVERITIES, CheckResult
 from etl.quality.verdict import status_of
+from etl.yaml_text import read_yaml
 
 KEYS = ("check", "severity", "allowed_percent")
 
@@ -40,7 +41,7 @@ class Rule:
 def read_thresholds(path: Path) -> tuple[Rule, ...]:
     """The rules of a file in its order; ContractError where it is not as described above."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
         raise _broken(path, f"cannot be read ({type(error).__name__})") from error
     if not isinstance(content, list) or not content:

@@ -1,7 +1,6 @@
 """A hospital's own code maps: `sources/<name>/map/*.csv` as one Parquet in the source_to_concept_map layout."""
 
 import csv
-import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import date
@@ -11,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from etl.cdm import tables
-from etl.engine import connection, quote_path
+from etl.engine import connection, quote_path, written_beside
 from etl.errors import ContractError
 from etl.log import get_logger
 
@@ -56,9 +55,8 @@ def custom_maps(folder: Path, output: Path, concepts: Path | None = None) -> int
         rows = _with_known_targets(rows, concepts)
     schema = pa.schema([(field.name, ARROW_TYPES.get(field.sql_type, pa.string())) for field in table.fields])
     output.parent.mkdir(parents=True, exist_ok=True)
-    beside = output.with_name(f".{output.name}.{secrets.token_hex(4)}.part")  # two steps may write it at once
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), beside)
-    beside.replace(output)
+    with written_beside(output) as beside:  # two steps may write it at once
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), beside)
     return len(rows)
 
 

@@ -1,17 +1,29 @@
-"""The law through PostgreSQL: random nights, merges, vocabularies, refusals, rollbacks; each release is a rebuild's."""
+"""The law through PostgreSQL: random nights, merges, vocabularies, refusals, rollbacks and backfills.
 
+After each sequence of them the release is a rebuild's, and no number has changed on the way.
+"""
+
+import logging
 import random
+import shutil
+from collections import Counter
+from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from stable_ids import StableIds
 from tiny_hospital import TABLES, Hospital, Rows, write_tables, write_tiny_hospital, write_vocabulary
 
+from etl import land
+from etl.config import Settings
 from etl.demo import demo_vocabulary_folder
 from etl.errors import GateRefused
-from etl.pipeline.runs import Run, database, settings
+from etl.pipeline.runs import Run, database, load_run, settings
 from etl.publish import rollback
 
 pytestmark = [pytest.mark.property, pytest.mark.integration]
+log = logging.getLogger(__name__)
 
 CODES = ("44054006", "59621000", "LOCAL-404", "38341003")
 CLASSES = ("inpatient", "ambulatory", "emergency", "wellness")
@@ -85,9 +97,11 @@ class Nights:
         )  # fmt: skip
 
     def _observations(self, rows: Rows) -> None:
-        if self.chance.random() < 0.4 and rows:
-            rows.pop(self.chance.randrange(len(rows)))
-        rows.append(TABLES["observations"][0] | {"DATE": f"{self.day()}T08:00:00Z", "PATIENT": self._somebody()})
+        """They are appended to: a night brings its own only."""
+        rows[:] = [
+            TABLES["observations"][0] | {"DATE": f"{self.day()}T08:00:00Z", "PATIENT": self._somebody()}
+            for _ in range(self.chance.randint(1, 2))
+        ]
 
     def _providers(self, rows: Rows) -> None:
         if self.chance.random() < 0.5 and rows:
@@ -107,30 +121,97 @@ class Nights:
         rows[0] = rows[0] | {"CITY": self.chance.choice(("Seoul", "Busan")), "NAME": self._new("Hospital ")}
 
 
-def sequence(own: Hospital, nights: Nights, folder: Path, vocabularies: list[Path]) -> Run:
-    """A night or two, some of them taken back, some delivered twice; then the rebuild of what is served.
+class Law:
+    """A hospital that is loaded night by night, with all that may come between; each release is looked at."""
 
-    Some sequences begin with another vocabulary: the persons with codes that it changes are made again.
-    """
-    if nights.chance.random() < 0.4:
-        vocabularies.append(vocabularies.pop(0))
-        adopted = own.adopt(vocabularies[0])
-        assert own.served_tables() == own.release_tables(adopted)
-    for number in range(nights.chance.choice((1, 1, 1, 1, 2))):
-        before = {name: list(rows) for name, rows in nights.tables.items()}
-        drop = write_tables(folder / f"night-{number}", nights.change())
-        run = own.drop(drop)
-        assert own.served_tables() == own.release_tables(run)
-        if nights.chance.random() < 0.2:
-            assert own.drop(drop).status == "unchanged"
-        if nights.chance.random() < 0.2:
-            refused(own, nights, folder / f"refused-{number}")
-            assert own.served_tables() == own.release_tables(run)
-        if nights.chance.random() < 0.2:
+    def __init__(self, own: Hospital, nights: Nights, incoming: Path, vocabularies: list[Path], first: Run) -> None:
+        self.own, self.nights, self.incoming, self.vocabularies = own, nights, incoming, vocabularies
+        self.ids = StableIds(own)
+        self.newest = date(2025, 1, 1)
+        self.delivered: list[date] = []
+        self.count: Counter[str] = Counter()
+        self.published(first, "first")
+
+    def happens(self, share: float) -> bool:
+        return self.nights.chance.random() < share
+
+    def published(self, run: Run, what: str) -> None:
+        """What a run that published must hold; an unchanged one has left the release before it."""
+        self.count[what] += 1
+        if run.status == "unchanged":
+            return
+        assert run.status == "published"
+        assert self.own.served_tables() == self.own.release_tables(run), what
+        self.ids.look(run)
+
+    def sequence(self) -> None:
+        """A night or two and what may come before, after and instead of them; then the rebuild of what is served."""
+        if self.happens(0.3):
+            self.vocabularies.append(self.vocabularies.pop(0))
+            self.published(self.own.adopt(self.vocabularies[0]), "adoption")
+        for _ in range(self.nights.chance.choice((1, 1, 1, 1, 2))):
+            self.night()
+        if self.happens(0.3):
+            self.corrected_night()
+        if self.happens(0.15):
+            self.late_night()
+        if self.happens(0.2):
+            self.replay()
+        assert self.own.rebuilt() == self.own.served_tables(), self.count
+
+    def night(self) -> None:
+        """The drop folder of the next night but one: some nights bring nothing, until they come late."""
+        before = {name: list(rows) for name, rows in self.nights.tables.items()}
+        self.newest += timedelta(days=2)
+        folder = write_tables(self.incoming / str(self.newest), self.nights.change())
+        self.delivered.append(self.newest)
+        run = self.own.drop(folder)
+        self.published(run, "night")
+        if self.happens(0.2):
+            assert self.own.drop(folder).status == "unchanged"
+        if self.happens(0.1):
+            served = self.own.served_tables()
+            refused(self.own, self.nights, self.incoming / "refused")
+            assert self.own.served_tables() == served
+        if run.status == "published" and self.happens(0.15):
             older = rollback(settings(), database(settings()), None)
-            nights.tables = before
-            assert own.served_tables() == older.tables
-    return own.run(None)
+            self.nights.tables = before
+            assert self.own.served_tables() == older.tables
+            self.ids.look(load_run(older.run_id))
+
+    def corrected_night(self) -> None:
+        """A folder of the past is delivered again with other rows, with a table more or a table less."""
+        night = self.nights.chance.choice(self.delivered[-4:])
+        folder, kept = self.incoming / str(night), self.nights.tables
+        self.nights.tables = {name: list(rows) for name, rows in kept.items()}
+        write_tables(folder, self.nights.change())
+        files = sorted(folder.glob("*.csv"))
+        if len(files) > 1 and self.happens(0.3):
+            self.nights.chance.choice(files).unlink()
+        if night != self.delivered[-1]:
+            self.nights.tables = kept
+        self.published(self.own.backfill(str(night)), "corrected night")
+
+    def late_night(self) -> None:
+        """A night that nobody delivered at its time, before ones that are there."""
+        night = self.nights.chance.choice(self.delivered[-4:]) - timedelta(days=1)
+        kept = self.nights.tables
+        self.nights.tables = {name: list(rows) for name, rows in kept.items()}
+        write_tables(self.incoming / str(night), self.nights.change())
+        self.nights.tables = kept
+        self.published(self.own.backfill(str(night)), "late night")
+
+    def replay(self) -> None:
+        """A night is brought again as it was, from its folder or its landed batches. Twice changes nothing more."""
+        night = str(self.nights.chance.choice(self.delivered[-4:]))
+        folder = self.incoming / night
+        if self.happens(0.5):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.published(self.own.backfill(night), "replay of a folder" if folder.exists() else "replay of batches")
+        if self.happens(0.3):
+            served = self.own.served_tables()
+            self.published(self.own.backfill(night), "replay")
+            assert self.own.served_tables() == served
 
 
 def refused(own: Hospital, nights: Nights, folder: Path) -> None:
@@ -145,11 +226,28 @@ def refused(own: Hospital, nights: Nights, folder: Path) -> None:
         own.drop(write_tables(folder, tables))
 
 
-def test_any_nights_give_what_a_full_rebuild_gives(
-    own: Hospital, tmp_path: Path, request: pytest.FixtureRequest
+@pytest.fixture
+def appending(own: Hospital, monkeypatch: pytest.MonkeyPatch) -> Hospital:
+    """A home whose observations are appended to: what a night delivers stands beside what others did."""
+    as_it_is = land.load_contract
+
+    def load_contract(settings: Settings, source: str) -> land.Contract:
+        contract = as_it_is(settings, source)
+        observations = replace(contract.tables["observations"], change="append")
+        return replace(contract, tables={**contract.tables, "observations": observations})
+
+    monkeypatch.setattr("etl.land.load_contract", load_contract)
+    monkeypatch.setattr("etl.pipeline.runs.load_contract", load_contract)
+    return own
+
+
+def test_any_nights_and_backfills_give_what_a_full_rebuild_gives(
+    appending: Hospital, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
+    own = appending
+    monkeypatch.setenv("CDMFLOW_INCOMING", str(tmp_path / "incoming"))
     nights = Nights(random.Random(20261124))
-    own.run(write_tiny_hospital(tmp_path / "first"))
+    first = own.run(write_tiny_hospital(tmp_path / "first"))
     vocabularies = [demo_vocabulary_folder()] + [
         write_vocabulary(tmp_path / f"vocabulary-{number}", concepts, targets)
         for number, (concepts, targets) in enumerate(
@@ -159,14 +257,14 @@ def test_any_nights_give_what_a_full_rebuild_gives(
             )
         )
     ]
+    law = Law(own, nights, tmp_path / "incoming", vocabularies, first)
     for number in range(200 if request.config.getoption("--long") else 20):
-        rebuilt = sequence(own, nights, tmp_path / str(number), vocabularies)
-        assert own.served_tables() == own.release_tables(rebuilt)
-        [(tables,)] = own.query(
-            "SELECT tables FROM etl.release WHERE withdrawn_at IS NULL "
-            f"AND run_id <> '{rebuilt.run_id}' ORDER BY release_id DESC LIMIT 1"
-        )
-        assert own.release_tables(rebuilt) == tables, f"sequence {number}"
+        law.sequence()
+        log.info("sequence %d: %s, %d records of untouched persons", number, dict(law.count), law.ids.compared)
+    published = own.run(None)
+    assert own.served_tables() == own.release_tables(published) == own.rebuilt()
     narrowed = "parameters ->> 'is_drop' = 'true' OR parameters ->> 'vocabulary_id' IS NOT NULL"
     assert own.query(f"SELECT DISTINCT scope FROM etl.run WHERE {narrowed}") == [("persons",)]
-    assert own.query("SELECT count(*) > 2 FROM etl.run WHERE parameters ->> 'vocabulary_id' IS NOT NULL") == [(True,)]
+    wanted = ("night", "adoption", "corrected night", "late night", "replay of a folder", "replay of batches")
+    assert all(law.count[what] for what in wanted), law.count
+    assert law.ids.compared > 0, "records of untouched persons were there to compare"

@@ -251,6 +251,11 @@ def test_clean_removes_what_killed_processes_left_and_nothing_else(own: Hospital
     left: list[Callable[[], object]] = [
         lambda: (lake / "landing/synthea/patients/.incoming.csv").write_text("half"),
         lambda: (lake / "landing/synthea/patients/999.parquet").write_text("no batch"),
+        lambda: (lake / "lines/synthea/patients/999.parquet").write_text("no batch"),
+        lambda: (lake / "landing/.abc").mkdir(),
+        lambda: (lake / "landing/.abc/arrived.csv").write_text("keys of persons"),
+        lambda: (lake / "vocabulary/99").mkdir(),
+        lambda: (own.home / "releases/1/.release.json.1.part").write_text("half"),
         lambda: (run.folder / "cdm/.person.parquet.abc.part").write_text("half"),
         lambda: (lake / "runs/20200101T000000-abcdef").mkdir(),
         lambda: own.execute("CREATE SCHEMA cdm_r99; CREATE SCHEMA vocabulary_v99"),
@@ -258,8 +263,8 @@ def test_clean_removes_what_killed_processes_left_and_nothing_else(own: Hospital
     for leave in left:
         leave()
     assert clean() == {
-        "schemas": 2, "half-written files": 2, "extracted files": 0, "spilled files": 0, "files of no batch": 1,
-        "folders of no run": 1,
+        "schemas": 2, "half-written files": 4, "extracted files": 0, "spilled files": 0, "files of no batch": 2,
+        "folders of no run": 1, "folders of no vocabulary": 1,
     }  # fmt: skip
     assert sorted(path for path in lake.rglob("*") if path.is_file()) == kept
     assert own.query("SELECT count(*) FROM cdm.person") == [(3,)]
