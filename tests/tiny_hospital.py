@@ -2,7 +2,7 @@
 
 import csv
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -15,18 +15,21 @@ import sqlalchemy
 from etl.cdm import tables
 from etl.config import settings
 from etl.demo import demo_vocabulary_folder
-from etl.engine import connection
+from etl.engine import connection, quote_path
 from etl.land import load_contract
 from etl.pipeline.account import TableAccount, table_accounts
 from etl.pipeline.backfill import arguments_of_night
+from etl.pipeline.counts import KEPT, PROFILE, count_release, kept_with, quality_folder
 from etl.pipeline.execute import run_steps
+from etl.pipeline.judgement import stored_results
 from etl.pipeline.refresh import load_version
-from etl.pipeline.runs import Run, close_run, database, engine, load_run, open_run, record
+from etl.pipeline.runs import Run, close_run, current_run, database, engine, load_run, open_run, record
 from etl.pipeline.steps import steps
 from etl.pipeline.tasks import run_step
 from etl.publish.release import cdm_tables
 from etl.publish.session import open_session
 from etl.publish.transfer import candidate_digest, published_digest
+from etl.quality import CheckResult
 
 Rows = list[dict[str, str]]
 
@@ -112,6 +115,21 @@ def _edit(file: Path, changed: Callable[[dict[str, str]], dict[str, str] | None]
     file.write_text("\n".join([names, *("\t".join(row.values()) for row in rows if row)]) + "\n", encoding="utf-8")
 
 
+Counts = dict[str, Any]
+
+
+def _comparable(results: Iterable[CheckResult], kept: Path) -> Counts:
+    found: Counts = {
+        result.check_id: (result.violated, result.denominator, result.status)
+        for result in results
+        if result.origin != "drift" and not result.check_id.startswith("accounting.")
+    }
+    with connection(threads=1) as con:
+        for name in KEPT:
+            found[name] = con.execute(f"SELECT * FROM read_parquet({quote_path(kept / name)}) ORDER BY ALL").fetchall()
+    return found
+
+
 @dataclass(frozen=True)
 class Hospital:
     """A home with its own PostgreSQL, to run real pipelines in."""
@@ -127,18 +145,37 @@ class Hospital:
 
     def rebuilt(self) -> dict[str, Any]:
         """The tables of a rebuild of the current release, in the form of `release_tables`; it is not published."""
+        return self.candidate_tables(self.candidate())
+
+    def candidate(self) -> Run:
+        """A rebuild of the current release up to its candidate."""
         run_id = open_run(source="synthea", input_folder=None, vocabulary_folder=None)
         for step in steps("synthea"):
             if step.group not in ("gate", "publish") and step.name != "landing_gate":
                 run_step(run_id, step.name)
         close_run(run_id, failed=False)
+        return load_run(run_id)
+
+    def candidate_tables(self, run: Run) -> dict[str, Any]:
         found = {}
         with connection(threads=1) as con:
             for table in cdm_tables():
-                path = load_run(run_id).folder / "cdm" / f"{table.name}.parquet"
+                path = run.folder / "cdm" / f"{table.name}.parquet"
                 digest = candidate_digest(con, table, [path] if path.exists() else [])
                 found[table.name] = {"rows": digest.rows, "digest": str(digest)}
         return found
+
+    def counted_anew(self, candidate: Run) -> Counts:
+        """What the gate counts of a whole candidate, without the ledger; and what it keeps for later nights."""
+        return _comparable(count_release(candidate, []), quality_folder(candidate))
+
+    def maintained(self) -> Counts:
+        """The same as it was maintained up to the current release."""
+        run_id = current_run("synthea")
+        assert run_id is not None
+        kept = kept_with(run_id, PROFILE)
+        assert kept is not None
+        return _comparable(stored_results(run_id), kept.parent)
 
     def land(self, folder: Path, base_run: str) -> str:
         """Only land a drop on top of the state of another run; the id of the run that did it."""

@@ -157,7 +157,11 @@ class Law:
             self.late_night()
         if self.happens(0.2):
             self.replay()
-        assert self.own.rebuilt() == self.own.served_tables(), self.count
+        candidate = self.own.candidate()
+        assert self.own.candidate_tables(candidate) == self.own.served_tables(), self.count
+        maintained, anew = self.own.maintained(), self.own.counted_anew(candidate)
+        assert {name: count for name, count in maintained.items() if anew[name] != count} == {}, self.count
+        assert maintained.keys() == anew.keys()
 
     def night(self) -> None:
         """The drop folder of the next night but one: some nights bring nothing, until they come late."""
