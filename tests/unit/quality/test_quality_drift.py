@@ -152,10 +152,12 @@ def test_concepts_of_a_few_rows_come_and_go(limits: DriftLimits) -> None:
     assert (found.violated, found.status) == (0, "not_applicable")
 
 
-def checked(*failing: str, of: int = 100) -> list[CheckResult]:
-    ids = [f"check{number}" for number in range(of)]
+def checked(*failing: str, rows: int = 12) -> list[CheckResult]:
+    """A hundred checks with 2 violated rows each, and `rows` in those that fail."""
     return [
-        CheckResult(i, "t", "c", "in_range", "warning", 1, 9, "failed" if i in failing else "passed", 0.0) for i in ids
+        CheckResult(check_id, "t", "c", "in_range", "warning", violated, 900, status, 0.0)
+        for check_id in (f"check{number}" for number in range(100))
+        for violated, status in [(rows, "failed") if check_id in failing else (2, "passed")]
     ]
 
 
@@ -167,6 +169,19 @@ def test_ten_more_failing_checks_than_before_are_drift(limits: DriftLimits) -> N
         ("drift.checks", 0, 100, "passed"),
         ("drift.checks", 10, 100, "failed"),
     ]
+
+
+def test_checks_that_fail_by_a_few_rows_more_are_no_drift(limits: DriftLimits) -> None:
+    base = {result.check_id: result for result in checked()}
+    some = [f"check{number}" for number in range(40)]
+    assert more_failures(base, checked(*some, rows=11), limits).violated == 0
+    assert more_failures(base, checked(*some, rows=12), limits).violated == 40
+
+
+def test_checks_that_hold_again_make_up_for_others(limits: DriftLimits) -> None:
+    some, others = [f"check{number}" for number in range(40)], [f"check{number}" for number in range(50, 75)]
+    base = {result.check_id: result for result in checked(*others)}
+    assert more_failures(base, checked(*some), limits).violated == 15
 
 
 def test_checks_that_the_last_release_did_not_count_are_no_drift(limits: DriftLimits) -> None:
