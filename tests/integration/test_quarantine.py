@@ -268,7 +268,8 @@ def test_list_show_and_csv_tell_where_a_row_is_and_never_a_value(own: Hospital, 
     [number] = ids(own)
     shown = call("show", number)
     assert BORN in listed and "landing.START" in listed, listed
-    assert number in of_check and csv.count("\n") == 1 + len(rows(own))
+    assert number in of_check
+    assert sum(line[:1].isdigit() for line in csv.splitlines()) == len(rows(own))
     assert re.search(r"CDM rows +condition_occurrence \d+", shown)
     assert "conditions.csv" in shown and "4 (record 3)" in shown
     for value in ("Zebulon", "Quickbottom", "1990", "p3"):
