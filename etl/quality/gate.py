@@ -65,7 +65,7 @@ def gate_candidate(
         accounted = [check for table in tables for check in ledger_checks(table)]
         counted = {result.check_id: result for result in results}
         asked = questions({**suites, "accounting": accounted}, dashboard, counted, severities or {})
-        return _gate_counts("The candidate's checks", asked, results, report_dir, severities or {}, notes or {})
+        return _gate_counts("The candidate's checks", asked, results, report_dir, notes or {})
 
 
 def gate_drift(
@@ -78,7 +78,7 @@ def gate_drift(
     """Whether a candidate has not drifted from the last release; `checks` are asked, `results` their counts."""
     with _ONE_AT_A_TIME:
         asked = questions({"drift": checks}, (), {}, severities)
-        return _gate_counts("Drift from the last release", asked, results, report_dir, severities, notes)
+        return _gate_counts("Drift from the last release", asked, results, report_dir, notes)
 
 
 def _gate_counts(
@@ -86,13 +86,12 @@ def _gate_counts(
     asked: Suites,
     results: Sequence[CheckResult],
     report_dir: Path,
-    severities: Mapping[str, str],
     notes: Mapping[str, str],
 ) -> GateResult:
     from etl.quality.gx.candidate import validate_candidate
 
     began = time.perf_counter()
-    validated = validate_candidate(asked, results, severities)
+    validated = validate_candidate(asked, results)
     by_id = {result.check_id: result for result in results}
     judged, broken = {}, {}
     for question in (question for suite in asked.values() for question in suite):

@@ -12,18 +12,17 @@ Suites = dict[str, list["Question"]]
 
 @dataclass(frozen=True)
 class Question:
-    """An expectation of a suite and the checks that it decides on.
+    """An expectation of a suite: the checks of one type that a table has with one severity.
 
-    One check of ours (`check`), or all of the Data Quality Dashboard's of a table that have one type and severity.
-    `severity` is what follows if it does not hold: an override lowers it, a regression raises it.
+    `severity` is what follows if one does not hold: an override lowers it, a regression raises it. `checks` are ours;
+    for the Data Quality Dashboard's there are only ids.
     """
 
     asked: str
     severity: str
-    check_ids: tuple[str, ...]
-    table: str
     check_type: str
-    check: Check | None = None
+    check_ids: tuple[str, ...]
+    checks: tuple[Check, ...] = ()
 
 
 def questions(
@@ -37,22 +36,28 @@ def questions(
     A check's limit and severity are its result's, where a site has changed them; `severities` replaces the latter, by
     check id.
     """
-    asked: Suites = {name: [_one(check, results, severities) for check in checks] for name, checks in suites.items()}
-    groups: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for check in dashboard:
-        severity = _severity(check.check_id, check.severity, results, severities)
-        groups[check.table, check.check_name, severity].append(check.check_id)
-    for (table, check_type, severity), check_ids in groups.items():
-        question = Question(f"dqd.{table}.{check_type}.{severity}", severity, tuple(check_ids), table, check_type)
+    asked: Suites = {name: [] for name in suites}
+    for name, checks in suites.items():
+        groups: dict[tuple[str, str], list[Check]] = defaultdict(list)
+        for check in checks:
+            severity = _severity(check.check_id, check.severity, results, severities)
+            groups[check.check_type, severity].append(_under(check, results))
+        for (kind, severity), found in groups.items():
+            ids = tuple(check.check_id for check in found)
+            asked[name].append(Question(f"{name}.{kind}.{severity}", severity, kind, ids, tuple(found)))
+    theirs: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for one in dashboard:
+        severity = _severity(one.check_id, one.severity, results, severities)
+        theirs[one.table, one.check_name, severity].append(one.check_id)
+    for (table, kind, severity), check_ids in theirs.items():
+        question = Question(f"dqd.{table}.{kind}.{severity}", severity, kind, tuple(check_ids))
         asked.setdefault(table, []).append(question)
     return asked
 
 
-def _one(check: Check, results: Mapping[str, CheckResult], severities: Mapping[str, str]) -> Question:
-    if check.check_id in results:
-        check = replace(check, allowed_percent=results[check.check_id].allowed_percent)
-    severity = _severity(check.check_id, check.severity, results, severities)
-    return Question(check.check_id, severity, (check.check_id,), check.table, check.check_type, check)
+def _under(check: Check, results: Mapping[str, CheckResult]) -> Check:
+    known = results.get(check.check_id)
+    return replace(check, allowed_percent=known.allowed_percent) if known else check
 
 
 def _severity(check_id: str, own: str, results: Mapping[str, CheckResult], severities: Mapping[str, str]) -> str:

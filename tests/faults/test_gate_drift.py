@@ -71,4 +71,4 @@ def test_a_drift_check_that_was_not_counted_shuts_the_gate(
     severities = {result.check_id: result.severity for result in calm}
     found = gate_drift(calm[1:], asked(calm), tmp_path / "report", severities, {})
     assert not found.passed
-    assert found.reasons == (f"{calm[0].check_id}: could not be evaluated",)
+    assert found.reasons == (f"drift.{calm[0].check_type}.critical: could not be evaluated",)

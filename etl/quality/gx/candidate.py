@@ -1,7 +1,4 @@
-"""The candidate's suites: one per CDM table, over one frame of counts.
-
-One expectation for each check of ours; one for all checks of a type of OHDSI's Data Quality Dashboard.
-"""
+"""The candidate's suites: one per CDM table, an expectation per check type and severity, over one frame of counts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,55 +8,48 @@ from great_expectations.core.expectation_validation_result import ExpectationSui
 
 from etl.quality.gx import expectations
 from etl.quality.gx.session import ASKED, Asked, context, validate
-from etl.quality.model import CheckResult
+from etl.quality.model import Check, CheckResult
 from etl.quality.questions import Question
 
-COLUMNS = ("check_id", "table", "check_type", "severity", "violated", "denominator", "allowed_percent", "status")
+COLUMNS = ("asked", "check_id", "violated", "denominator", "allowed_percent", "status")
 # Check types whose argument is columns that count together; of others it is what may stand there.
 ALL_OF = ("eras_apart", "no_repeat")
 
 
 def expectation_of(question: Question) -> dict[str, Any]:
-    """A question as Great Expectations stores one."""
-    asked = {"severity": question.severity, "meta": {ASKED: question.asked}}
-    check = question.check
-    if check is None:
-        kwargs = {
-            "cdm_table": question.table,
-            "check_type": question.check_type,
-            "asked_severity": question.severity,
-            "checks": len(question.check_ids),
-        }
-        return {"type": expectations.GROUP, "kwargs": kwargs, **asked}
-    kwargs = {
-        "check_id": check.check_id,
-        "column": check.column,
-        "argument": (", " if check.check_type in ALL_OF else " or ").join(check.argument),
-        "allowed_percent": check.allowed_percent,
+    """A question as Great Expectations stores one, by the name under which its registry knows the type."""
+    expectation = expectations.ExpectDashboardChecksToHold
+    told = expectation.sentence.format(column=f"{len(question.check_ids)} checks {question.check_type}")
+    if question.checks:
+        expectation = expectations.TYPES[question.check_type]
+        told = "; ".join(_told(expectation.sentence, check) for check in question.checks)
+    return {
+        "type": expectation.expectation_type,
+        "kwargs": {"asked": question.asked, "checks": len(question.check_ids), "told": told},
+        "severity": question.severity,
+        "meta": {ASKED: question.asked},
     }
-    return {"type": expectations.TYPES[check.check_type], "kwargs": kwargs, **asked}
 
 
-def frame_of(results: Sequence[CheckResult], severities: Mapping[str, str]) -> pd.DataFrame:
-    """The counts as a frame, with the severity under which each check is asked."""
+def _told(sentence: str, check: Check) -> str:
+    argument = (", " if check.check_type in ALL_OF else " or ").join(check.argument)
+    allowed = f" (all but {check.allowed_percent:g} %)" if check.allowed_percent else ""
+    return sentence.format(column=check.column, argument=argument) + allowed
+
+
+def frame_of(asked: Mapping[str, Sequence[Question]], results: Sequence[CheckResult]) -> pd.DataFrame:
+    """The counts as a frame, with the expectation that is asked about each."""
+    asked_by = {check_id: one.asked for suite in asked.values() for one in suite for check_id in one.check_ids}
     rows = [
-        (
-            result.check_id,
-            result.table,
-            result.check_type,
-            severities.get(result.check_id, result.severity),
-            result.violated,
-            result.denominator,
-            result.allowed_percent,
-            result.status,
-        )
-        for result in results
+        (asked_by[one.check_id], one.check_id, one.violated, one.denominator, one.allowed_percent, one.status)
+        for one in results
+        if one.check_id in asked_by
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def validate_candidate(
-    asked: Mapping[str, Sequence[Question]], results: Sequence[CheckResult], severities: Mapping[str, str]
+    asked: Mapping[str, Sequence[Question]], results: Sequence[CheckResult]
 ) -> list[ExpectationSuiteValidationResult]:
     """Run all suites over the counts; the stripped results, one per suite.
 
@@ -69,4 +59,4 @@ def validate_candidate(
     source = ctx.data_sources.add_pandas("candidate")
     counts = source.add_dataframe_asset("counts").add_batch_definition_whole_dataframe("checks")
     suites = {name: [expectation_of(question) for question in questions] for name, questions in asked.items()}
-    return validate(Asked(dict.fromkeys(suites, counts), suites), {"dataframe": frame_of(results, severities)})
+    return validate(Asked(dict.fromkeys(suites, counts), suites), {"dataframe": frame_of(asked, results)})
