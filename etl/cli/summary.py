@@ -47,7 +47,7 @@ def print_gates(run) -> None:  # type: ignore[no-untyped-def]
         for gate, verdict in gates.items()
         if verdict
     ]
-    show.table("Gate (Great Expectations)", ("gate", "verdict", "checks", "warnings"), rows, numbers=[2, 3])
+    show.table("Gate (Great Expectations)", ("gate", "verdict", "expectations", "warnings"), rows, numbers=[2, 3])
     warned = [
         (check["check_id"], check["violated"], check["denominator"])
         for verdict in gates.values()

@@ -143,4 +143,4 @@ def decide(run: Run, result: quality.GateResult, what: str, ledger: Sequence[str
             state=f"Nothing was published; the last release stays as it was. {quarantined}".rstrip(),
             todo=f"See {result.report}, mend the data or the mapping, and run again.",
         )
-    return f"{result.evaluated} of {result.expected} checks evaluated, {len(result.warnings)} warnings"
+    return f"{result.evaluated} of {result.expected} expectations evaluated, {len(result.warnings)} warnings"

@@ -81,7 +81,7 @@ def accounted(hospital: Hospital, tmp_path_factory: pytest.TempPathFactory) -> R
 def test_a_ledger_that_adds_up_lets_the_candidate_pass(hospital: Hospital, accounted: Run) -> None:
     settle(accounted, hospital.engine)
     assert [account.disagreements for account in hospital.ledger(accounted).values() if not account.adds_up] == []
-    assert "checks evaluated" in judge_candidate(accounted)
+    assert "expectations evaluated" in judge_candidate(accounted)
 
 
 @pytest.mark.parametrize("what", PLANTED)
