@@ -13,7 +13,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 from homes import make_home, remove_home, settings_of
-from tiny_hospital import Hospital, hospital_in
+from tiny_hospital import Hospital, new_hospital
 
 from etl.config import Settings
 from etl.postgres import Database, ensure_server
@@ -96,24 +96,16 @@ def fresh_database(database: Database) -> Iterator[Database]:
 @pytest.fixture(scope="module")
 def hospital() -> Iterator[Hospital]:
     """A home with its own embedded PostgreSQL for the whole runs of a module."""
-    home = make_home()
-    try:
-        with hospital_in(home) as running:
-            yield running
-    finally:
-        remove_home(home)
+    with new_hospital() as running:
+        yield running
 
 
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hospital]:
     """A home for one test whose nights are of some persons: of three, one would be more than the share for that."""
     monkeypatch.setattr("etl.pipeline.scope.LARGEST_SHARE", 1.0)
-    home = make_home()
-    try:
-        with hospital_in(home) as running:
-            yield running
-    finally:
-        remove_home(home)
+    with new_hospital() as running:
+        yield running
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy
+from homes import make_home, remove_home
 
 from etl.cdm import tables
 from etl.config import settings
@@ -259,3 +260,14 @@ def hospital_in(home: Path) -> Iterator[Hospital]:
             patch.delenv(name, raising=False)
         patch.setenv("CDMFLOW_HOME", str(home))
         yield Hospital(home)
+
+
+@contextmanager
+def new_hospital() -> Iterator[Hospital]:
+    """A new home with its own embedded PostgreSQL, removed at the end."""
+    home = make_home()
+    try:
+        with hospital_in(home) as running:
+            yield running
+    finally:
+        remove_home(home)

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from homes import make_home, remove_home
-from tiny_hospital import TABLES, Hospital, hospital_in, write_tiny_hospital
+from tiny_hospital import TABLES, Hospital, new_hospital, write_tiny_hospital
 
 from etl.engine import count_rows
 from etl.errors import GateRefused
@@ -30,12 +29,8 @@ def records_in(folder: Path) -> dict[str, int]:
 @pytest.fixture(scope="module")
 def small() -> Iterator[Hospital]:
     """Another home: the tiny hospital after that of 27 patients would be refused as a loss of nearly all rows."""
-    home = make_home()
-    try:
-        with hospital_in(home) as running:
-            yield running
-    finally:
-        remove_home(home)
+    with new_hospital() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +81,9 @@ def test_another_home_and_another_number_of_workers_give_the_same_digests(
     workers: int, hospital: Hospital, run_27: Run, shared_data: Path
 ) -> None:
     expected = hospital.release_tables(run_27)
-    home = make_home()
-    try:
-        with hospital_in(home) as other:
-            run = other.run(shared_data / "synthea_27/source", shared_data / "vocabulary_synthea", workers=workers)
-            assert other.release_tables(run) == expected
-    finally:
-        remove_home(home)
+    with new_hospital() as other:
+        run = other.run(shared_data / "synthea_27/source", shared_data / "vocabulary_synthea", workers=workers)
+        assert other.release_tables(run) == expected
 
 
 def test_another_hospitals_files_are_refused_as_a_drift(hospital: Hospital, run_27: Run, shared_data: Path) -> None:
