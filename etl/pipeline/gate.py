@@ -23,7 +23,7 @@ from etl.quality import drift
 from etl.quality.drift import drift_checks, more_failures, read_limits
 from etl.quality.profile import read_profile
 
-NOT_ASKED = {
+NOT_ASKED: dict[str, Any] = {
     "passed": True, "evaluated": 0, "expected": 0, "failed": [], "warnings": [], "reasons": [], "seconds": 0.0
 }  # fmt: skip
 
@@ -76,14 +76,11 @@ def judge_candidate(run: Run) -> str:
     asked = [replace(one, severity=judgement.severities.get(one.check_id, one.severity)) for one in judgement.results]
     settled = settle_quarantine(run, asked, passed=result.passed)
     problems = [problem for account in ledger for problem in account.disagreements]
-    page = write_quality_report(
-        run,
-        judgement.results,
-        passed=result.passed,
-        reasons=[*problems, *result.reasons],
-        regressed=judgement.regressed,
-    )
-    return decide(run, replace(result, report=page), "candidate", problems, str(settled))
+    if not result.passed:  # otherwise drift's gate writes it, with what it found
+        reasons, worse = [*problems, *result.reasons], judgement.regressed
+        page = write_quality_report(run, judgement.results, passed=False, reasons=reasons, regressed=worse)
+        result = replace(result, report=page)
+    return decide(run, result, "candidate", problems, str(settled))
 
 
 def judge_drift(run: Run) -> str:
@@ -98,25 +95,25 @@ def judge_drift(run: Run) -> str:
         results.append(more_failures(before, stored_results(run.run_id), limits))
     judgement = judge_counts(run, results)
     remember(run, judgement.results, ("drift",))
-    if not results:
-        record(run.run_id, drift_verdict=NOT_ASKED)
-        return "there is no release to compare with"
-    result = quality.gate_drift(
-        judgement.results,
-        drift.asked(judgement.results),
-        run.folder / "report" / "drift",
-        judgement.severities,
-        judgement.notes,
-    )
-    record(run.run_id, drift_verdict=verdict_of(result))
+    found: quality.GateResult | None = None
+    if results:
+        found = quality.gate_drift(
+            judgement.results,
+            drift.asked(judgement.results),
+            run.folder / "report" / "drift",
+            judgement.severities,
+            judgement.notes,
+        )
+    verdict = verdict_of(found) if found else NOT_ASKED
+    record(run.run_id, drift_verdict=verdict)
     page = write_quality_report(
         run,
-        [*stored_results(run.run_id)],
-        passed=result.passed,
-        reasons=result.reasons,
+        stored_results(run.run_id),
+        passed=bool(verdict["passed"]),
+        reasons=verdict["reasons"],
         regressed=judgement.regressed,
     )
-    return decide(run, replace(result, report=page), "drift")
+    return decide(run, replace(found, report=page), "drift") if found else "there is no release to compare with"
 
 
 def verdict_of(result: quality.GateResult) -> dict[str, Any]:
