@@ -15,9 +15,9 @@ from etl.pipeline.trace import trace, trace_line
 pytestmark = pytest.mark.integration
 
 
-def test_every_event_leads_to_its_line_and_every_person_has_a_timeline(hospital: Hospital, tmp_path: Path) -> None:
+def test_every_event_leads_to_its_line_and_every_person_has_a_timeline(own: Hospital, tmp_path: Path) -> None:
     folder = write_tiny_hospital(tmp_path / "in")
-    hospital.run(folder)
+    own.run(folder)
     traced = 0
     for table, file, column in (
         ("condition_occurrence", "conditions", "CODE"),
@@ -27,7 +27,7 @@ def test_every_event_leads_to_its_line_and_every_person_has_a_timeline(hospital:
         with (folder / f"{file}.csv").open(encoding="utf-8", newline="") as stream:
             records = list(csv.DictReader(stream))
         value = "visit_detail_source_value" if table == "visit_detail" else f"{table.split('_')[0]}_source_value"
-        for row_id, code in hospital.query(f"SELECT {table}_id, {value} FROM cdm.{table}"):
+        for row_id, code in own.query(f"SELECT {table}_id, {value} FROM cdm.{table}"):
             found = trace(table, row_id)
             [row] = found.sources
             assert row.origin is not None
@@ -35,7 +35,7 @@ def test_every_event_leads_to_its_line_and_every_person_has_a_timeline(hospital:
             assert records[row.origin.record_no - 1][column] == code
             traced += 1
     assert traced >= len(TABLES["conditions"]) + len(TABLES["observations"]) + len(TABLES["encounters"])
-    for (person_id,) in hospital.query("SELECT person_id FROM cdm.person"):
+    for (person_id,) in own.query("SELECT person_id FROM cdm.person"):
         timeline = explain_person(person_id)
         assert {line.source_table for line in timeline.lines} >= {"encounters"}
         assert {line.cdm_table for line in timeline.lines} >= {"visit_occurrence", "observation_period"}
