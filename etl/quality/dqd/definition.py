@@ -34,10 +34,11 @@ class Places:
 
     cdm: str = "cdm"
     vocabulary: str = "vocabulary"
+    results: str = "cdm"  # of cohort and cohort_definition, the analysts' own
     today: str = "CURRENT_DATE"
 
     def of(self, table: str) -> str:
-        schema = self.vocabulary if tables()[table].schema == "VOCAB" else self.cdm
+        schema = {"VOCAB": self.vocabulary, "RESULTS": self.results}.get(tables()[table].schema, self.cdm)
         return f"{quoted(schema)}.{quoted(table)}"
 
 
