@@ -12,7 +12,7 @@ from etl.config import Settings
 from etl.engine import connection
 from etl.errors import CdmflowError
 from etl.log import get_logger
-from etl.quality.candidate import NEVER_WRITTEN, Connection, Opened, make_keys, make_life, open_candidate
+from etl.quality.candidate import NEVER_WRITTEN, Connection, Opened, make_keys, make_life, open_candidate, relation_of
 from etl.quality.concepts import Used, are_concepts_doubled, count_concepts, is_concept_check, used_concepts
 from etl.quality.dqd import fused
 from etl.quality.dqd.catalogue import DqdCheck, read_catalogue
@@ -161,9 +161,15 @@ def _count_table(
 
 
 def _run(con: Connection, scan: Scan) -> list[int]:
-    """The values of a scan's aggregates, in their order."""
+    """The values of a scan's aggregates, in their order.
+
+    Of an empty table, as a night of a few persons has many, every count is 0 without planning its statements.
+    """
     values: dict[str, int] = {}
-    for select, aggregates in scan.selects().items():
+    is_empty = con.execute(f"SELECT 1 FROM {relation_of(scan.table.name)} LIMIT 1").fetchall() == []
+    if is_empty:
+        values.update({aggregate: 0 for aggregate in scan.aggregates if aggregate.startswith("count(")})
+    for select, aggregates in scan.selects(without=values).items():
         values.update(zip(aggregates, con.execute(select).fetchall()[0], strict=True))
     return [int(values[aggregate]) for aggregate in scan.aggregates]
 

@@ -6,7 +6,7 @@ multiply.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from etl.cdm import Table, quoted, tables
@@ -46,13 +46,13 @@ class Scan:
         self.joins["life"] = "LEFT JOIN life ON t.person_id = life.person_id"
         return "life"
 
-    def selects(self) -> dict[str, list[str]]:
-        """The aggregates by SELECT: one without a join, and one for each joined relation.
+    def selects(self, without: Collection[str] = ()) -> dict[str, list[str]]:
+        """The aggregates by SELECT: one without a join, and one for each joined relation; those `without` are known.
 
         A join hands on every column that is read, so one with all joins took twice the time of narrow ones.
         """
         by_alias: dict[str, list[str]] = {}
-        for aggregate in self.aggregates:
+        for aggregate in (each for each in self.aggregates if each not in without):
             alias = next((alias for alias in self.joins if re.search(rf"\b{alias}\.", aggregate)), "")
             by_alias.setdefault(alias, []).append(aggregate)
         rows = f"{relation_of(self.table.name)} AS t"
