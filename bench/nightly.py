@@ -168,7 +168,10 @@ def write_night(source: Path, folder: Path, number: int, count: int | None, days
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     chance = random.Random(number)
-    patients = column(source / "patients.csv", "Id")
+    with (source / "patients.csv").open(newline="") as lines:
+        patients = [
+            row["Id"] for row in csv.DictReader(lines) if not row["DEATHDATE"]
+        ]  # the gate refuses visits of dead
     newest = max(column(source / "encounters.csv", "START"))[:10]
     day = f"{newest[:8]}{min(int(newest[8:]) + days, 28):02}" if days else newest
     chosen = chance.sample(patients, count or 1)
