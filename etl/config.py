@@ -155,6 +155,11 @@ def first_night() -> date | None:
     return date.fromisoformat(told) if told else None
 
 
+def deprecated_checks() -> bool:
+    """Whether the gate also asks what OHDSI's Data Quality Dashboard has superseded: CDMFLOW_DEPRECATED_CHECKS=1."""
+    return os.environ.get("CDMFLOW_DEPRECATED_CHECKS") == "1"
+
+
 def source_url() -> str | None:
     """The source database that `--extract` reads: CDMFLOW_SOURCE_URL, as SQLAlchemy writes URLs. Holds a password."""
     return os.environ.get("CDMFLOW_SOURCE_URL") or None

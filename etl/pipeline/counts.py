@@ -11,7 +11,7 @@ from pathlib import Path
 import sqlalchemy
 
 from etl import publish, quality, state
-from etl.config import settings
+from etl.config import deprecated_checks, settings
 from etl.engine import connection
 from etl.errors import CdmflowError
 from etl.pipeline.judgement import stored_results
@@ -37,13 +37,18 @@ def count_release(run: Run, ledger: list[SourceAccount]) -> list[CheckResult]:
     assert run.vocabulary_id is not None
     configured = settings()
     if run.scope == "all":
-        results = quality.compute_candidate(configured, run.folder, vocabulary_folder(run.vocabulary_id), ledger)
+        results = _counted(run.folder, run.vocabulary_id, ledger)
         make_profile(configured, run.folder, quality_folder(run) / PROFILE)
         return results
     ids = scope_ids(run)
     keep_scope_only(run, ids)
-    now = quality.compute_candidate(configured, run.folder, vocabulary_folder(run.vocabulary_id), ledger)
+    now = _counted(run.folder, run.vocabulary_id, ledger)
     return _with_everybody_else(run, now, ids)
+
+
+def _counted(folder: Path, vocabulary_id: int, ledger: list[SourceAccount]) -> list[CheckResult]:
+    words = vocabulary_folder(vocabulary_id)
+    return quality.compute_candidate(settings(), folder, words, ledger, deprecated=deprecated_checks())
 
 
 def quality_folder(run: Run) -> Path:
@@ -52,7 +57,7 @@ def quality_folder(run: Run) -> Path:
 
 def dashboard_checks() -> tuple[DqdCheck, ...]:
     """The checks of OHDSI's Data Quality Dashboard that the gate asks."""
-    return read_catalogue(settings().expectations_dir / "dqd")
+    return read_catalogue(settings().expectations_dir / "dqd", deprecated=deprecated_checks())
 
 
 def kept_with(run_id: str, name: str) -> Path | None:
@@ -86,7 +91,7 @@ def _with_everybody_else(run: Run, now: list[CheckResult], ids: Path) -> list[Ch
             sqlalchemy.select(state.release.c.schema_name).where(state.release.c.run_id == base)
         ).scalar_one()
     publish.write_present_rows(database(configured), run.run_id, schema, ids, present / "cdm")
-    before = quality.compute_candidate(configured, present, vocabulary_folder(vocabulary_before), [])
+    before = _counted(present, vocabulary_before, [])
     whole = {result.check_id: (result.violated, result.denominator) for result in stored_results(base)}
     return quality.replaced(configured, dashboard_checks(), whole, before, now, _finer(run, base, present))
 

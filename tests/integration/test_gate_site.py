@@ -34,3 +34,18 @@ def test_a_site_decides_what_stops_a_night_and_a_rule_that_fits_no_check_stops_i
         "AND run_id = (SELECT run_id FROM etl.release ORDER BY release_id DESC LIMIT 1)"
     )
     assert own.query(kept) == [("info",)]
+
+
+def test_what_the_dashboard_has_superseded_is_asked_on_request_only(
+    own: Hospital, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own.run(write_tiny_hospital(tmp_path / "first"))
+    asked = (
+        "SELECT count(*) FROM etl.check_result WHERE origin = 'dqd' "
+        "AND run_id = (SELECT run_id FROM etl.release ORDER BY release_id DESC LIMIT 1)"
+    )
+    assert own.query(asked) == [(2002,)]
+    monkeypatch.setenv("CDMFLOW_DEPRECATED_CHECKS", "1")
+    night = write_tables(tmp_path / "night", {"observations": TABLES["observations"] * 2})
+    assert own.drop(night).scope == "all", "everything is counted when other things are asked"
+    assert own.query(asked) == [(2374,)]
