@@ -92,13 +92,15 @@ def _publish_persons(run: Run, verdict: dict[str, Any]) -> publish.Release:
 
 
 def _keep_report(run: Run, release: publish.Release) -> None:
-    record(run.run_id, status="published", ended_at=datetime.now(UTC))
+    """What is told of a release beside its record; the run has ended once all of it is there, so it can be resumed."""
+    record(run.run_id, status="published")
     keep_counts(run, release.release_id)
     write_diff(run.source, release)
     remove_old_runs()
     report = run.folder / "report"
     if report.is_dir():
         shutil.copytree(report, settings().releases_dir / str(release.release_id) / "report", dirs_exist_ok=True)
+    record(run.run_id, ended_at=datetime.now(UTC))
 
 
 def remove_old_runs() -> None:
