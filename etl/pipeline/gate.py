@@ -93,10 +93,13 @@ def judge_drift(run: Run) -> str:
         results = drift_checks(read_profile(kept), read_profile(quality_folder(run) / PROFILE), limits)
         before = {result.check_id: result for result in stored_results(base_run)}
         results.append(more_failures(before, stored_results(run.run_id), limits))
-    judgement = judge_counts(run, results)
-    remember(run, judgement.results, ("drift",))
     found: quality.GateResult | None = None
+    regressed: list[str] = []
+    remember(run, [], ("drift",))
     if results:
+        judgement = judge_counts(run, results)
+        regressed = judgement.regressed
+        remember(run, judgement.results, ("drift",))
         found = quality.gate_drift(
             judgement.results,
             drift.asked(judgement.results),
@@ -111,7 +114,7 @@ def judge_drift(run: Run) -> str:
         stored_results(run.run_id),
         passed=bool(verdict["passed"]),
         reasons=verdict["reasons"],
-        regressed=judgement.regressed,
+        regressed=regressed,
     )
     return decide(run, replace(found, report=page), "drift") if found else "there is no release to compare with"
 
