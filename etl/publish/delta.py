@@ -26,7 +26,7 @@ from etl.publish.record import Release, current_release, insert_release, release
 from etl.publish.retire import drop_old_releases, drop_unfinished, schemas_like
 from etl.publish.session import publishing, translated
 from etl.publish.switch import PATIENCE_S, Words, between_readers, refuse_zombie, repoint, settle_views
-from etl.publish.transfer import DUCKDB_MEMORY, csv_stream, reading
+from etl.publish.transfer import CHUNK_BYTES, candidate_reader, csv_stream, reading
 from etl.publish.vocabulary import complete_vocabulary, vocabulary_schema
 
 log = get_logger(__name__)
@@ -34,7 +34,6 @@ log = get_logger(__name__)
 STATE = "Nothing was changed; the last release stays published."
 # Whole tables: every row is compared. All others are told by their person, cost by its event.
 IN_PLACE = ("location", "care_site", "provider", "person", "cdm_source", "metadata")
-CHUNK_BYTES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -189,7 +188,7 @@ def _stage(cursor: Any, delta: Delta, persons: Path, report: Report) -> None:
     with persons.open("rb") as ids:
         cursor.copy_expert(f"COPY {quoted(delta.kept)}.scope FROM STDIN", ids)
     cursor.execute(f"ANALYZE {quoted(delta.kept)}.scope")
-    with engine.connection(threads=1, memory_limit=DUCKDB_MEMORY) as source:
+    with candidate_reader(threads=1) as source:
         for table in delta_tables():
             staged = _copy_candidate(cursor, source, delta, table)
             _keep_what_differs(cursor, delta, table, staged)
@@ -342,7 +341,7 @@ def _digest(cursor: Any, relation: str, table: Table) -> Digest:
 def _prove(cursor: Any, delta: Delta) -> None:
     """Compare what the release's tables now hold of these persons with the candidate's Parquet, table by table."""
     scope = _place(delta.kept, "scope")
-    with engine.connection(threads=1, memory_limit=DUCKDB_MEMORY) as source:
+    with candidate_reader(threads=1) as source:
         cursor.execute(f"SELECT person_id FROM {scope}")
         source.execute("CREATE TABLE scope (person_id INTEGER)")
         numbers = [row[0] for row in cursor.fetchall()]

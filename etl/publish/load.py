@@ -23,14 +23,13 @@ from typing import Any
 
 import psycopg2.errors
 
-from etl import engine
 from etl.cdm import Table, foreign_key_clauses, index_ddl, indexes, quoted
 from etl.engine import Digest
 from etl.errors import CdmflowError
 from etl.log import get_logger
 from etl.publish.schedule import Task, run_tasks
 from etl.publish.session import translated
-from etl.publish.transfer import DUCKDB_MEMORY, candidate_digest, create_and_copy, published_digest, row_counts
+from etl.publish.transfer import candidate_digest, candidate_reader, create_and_copy, published_digest, row_counts
 
 log = get_logger(__name__)
 
@@ -82,7 +81,7 @@ def load(plan: Plan, connections: Sequence[Any], report: Report) -> dict[str, Di
 
     The schema exists and is empty. Errors leave it half-done: dropping it is the caller's.
     """
-    with engine.connection(threads=len(connections), memory_limit=DUCKDB_MEMORY) as source:
+    with candidate_reader(threads=len(connections)) as source:
         job = Job(plan, source, row_counts(source, plan.sources), {}, report)
         tasks = [task for table in plan.tables for task in _table_tasks(job, table)]
         finished = tuple(f"finish {table.name}" for table in plan.tables)

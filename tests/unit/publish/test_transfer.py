@@ -1,6 +1,8 @@
 """What goes in comes out: every value of a table survives the way to PostgreSQL."""
 
 import datetime
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,9 @@ from publish_world import World, labelled, write_table
 
 from etl import engine
 from etl.cdm import tables
-from etl.engine import Digest
+from etl.engine import Digest, duckdb_type
 from etl.errors import CdmflowError
-from etl.publish.transfer import candidate_digest
+from etl.publish.transfer import DUCKDB_MEMORY, candidate_digest, candidate_reader, csv_stream
 
 NASTY = {
     "empty": "",
@@ -109,3 +111,25 @@ def test_a_truncated_parquet_file_is_refused_and_leaves_no_schema(world: World) 
         world.again("run-1", vocabulary)
     assert world.schemas() == []
     assert world.served() is None
+
+
+def test_streams_that_nobody_reads_yet_take_no_memory(tmp_path: Path) -> None:
+    """PostgreSQL is slower than DuckDB: what it has not taken yet must wait in the file, not in memory."""
+    path, table, rows = tmp_path / "note.parquet", tables()["note"], 3_000_000
+    texts = {"note_text": "repeat('x', 100)"}
+    columns = ", ".join(
+        f"CAST({texts.get(field.name, 'NULL')} AS {duckdb_type(field.sql_type)}) AS {field.name}"
+        for field in table.fields
+    )
+    with engine.connection(threads=2) as con:
+        engine.write_parquet(con, f"SELECT {columns} FROM range({rows})", path)
+    with (
+        candidate_reader(threads=2) as source,
+        csv_stream(source, table, [path]) as one,
+        csv_stream(source, table, [path]) as other,
+    ):
+        time.sleep(2)
+        [(taken,)] = source.execute("SELECT sum(memory_usage_bytes) FROM duckdb_memory()").fetchall()
+        for stream in (one, other):
+            assert sum(chunk.count(b"\n") for chunk in iter(partial(stream.read, 1 << 18), b"")) == rows
+    assert taken < 256 << 20, f"{taken >> 20} MB of the {DUCKDB_MEMORY} that all streams have together"
