@@ -15,7 +15,7 @@ from etl.config import deprecated_checks, settings
 from etl.engine import connection
 from etl.errors import CdmflowError
 from etl.pipeline.judgement import stored_results
-from etl.pipeline.runs import Run, database, engine, load_run, vocabulary_folder
+from etl.pipeline.runs import Run, database, engine, load_run, release_of, vocabulary_folder
 from etl.pipeline.scope import keep_scope_only, scope_ids
 from etl.quality import CheckResult, SourceAccount
 from etl.quality.dqd.catalogue import DqdCheck, read_catalogue
@@ -65,11 +65,7 @@ def kept_with(run_id: str, name: str) -> Path | None:
 
     A publisher that was killed before it kept them has left them in its run's folder.
     """
-    with engine(database(settings())).connect() as con:
-        release = con.execute(
-            sqlalchemy.select(state.release.c.release_id).where(state.release.c.run_id == run_id)
-        ).scalar_one_or_none()
-    places = (settings().releases_dir / str(release), settings().runs_dir / run_id)
+    places = (settings().releases_dir / str(release_of(run_id)), settings().runs_dir / run_id)
     return next((path for place in places if (path := place / "quality" / name).exists()), None)
 
 

@@ -228,6 +228,16 @@ def current_run(source: str) -> str | None:
     return found
 
 
+def release_of(run_id: str) -> int | None:
+    """The number of the release that a run has published, withdrawn or not."""
+    release = state.release.c
+    with engine(database(settings())).connect() as con:
+        found: int | None = con.execute(
+            sqlalchemy.select(release.release_id).where(release.run_id == run_id)
+        ).scalar_one_or_none()
+    return found
+
+
 @contextmanager
 def opening() -> Iterator[None]:
     """Hold the right to open a run: who opens one looks for others at work first, one process at a time."""

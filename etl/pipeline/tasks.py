@@ -33,6 +33,7 @@ from etl.pipeline.runs import (
     load_run,
     record,
     relations,
+    release_of,
     remember_landing,
     unchanged_files,
     use_vocabulary,
@@ -281,11 +282,17 @@ def _landing_gate(run: Run) -> Outcome:
 
 
 def _gate(run: Run) -> Outcome:
-    return None, None, judge_candidate(run)
+    return None, None, _judged_before(run) or judge_candidate(run)
 
 
 def _drift_gate(run: Run) -> Outcome:
-    return None, None, judge_drift(run)
+    return None, None, _judged_before(run) or judge_drift(run)
+
+
+def _judged_before(run: Run) -> str:
+    """Why a published run's gates are not asked again: they would take its own rows for those of the release before."""
+    release = release_of(run.run_id)
+    return f"release {release} was judged before it was published" if release is not None else ""
 
 
 def _publish_vocabulary(run: Run) -> Outcome:

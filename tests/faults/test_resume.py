@@ -15,6 +15,7 @@ from tiny_hospital import Hospital, hospital_in, write_tiny_hospital
 from etl.demo import demo_vocabulary_folder
 from etl.errors import GateRefused, Locked, UsageError
 from etl.pipeline.execute import run_steps
+from etl.pipeline.judgement import stored_results
 from etl.pipeline.resume import finished_steps, last_unfinished
 from etl.pipeline.runs import load_run, open_run, run_lock
 from etl.pipeline.tasks import run_step
@@ -103,6 +104,18 @@ def test_a_published_run_cannot_be_resumed(hospital: Hospital, tmp_path: Path) -
     hospital.run(write_tiny_hospital(tmp_path / "in"))
     with pytest.raises(UsageError, match="has published"):
         last_unfinished()
+
+
+def test_a_published_run_is_not_judged_by_its_own_rows(hospital: Hospital, tmp_path: Path) -> None:
+    """Its gates are asked again where Airflow's task of them is cleared."""
+    run = hospital.run(write_tiny_hospital(tmp_path))
+    verdicts = [load_run(run.run_id).verdict, load_run(run.run_id).drift_verdict, stored_results(run.run_id)]
+    [(release,)] = hospital.query(f"SELECT release_id FROM etl.release WHERE run_id = '{run.run_id}'")
+    for gate in ("gate", "drift_gate"):
+        assert run_step(run.run_id, gate).message == f"release {release} was judged before it was published"
+    again = load_run(run.run_id)
+    assert [again.verdict, again.drift_verdict, stored_results(run.run_id)] == verdicts
+    assert run_step(run.run_id, "publish").message == f"release {release}"
 
 
 def test_a_step_whose_file_is_gone_is_done_again_with_all_behind_it(hospital: Hospital, tmp_path: Path) -> None:
