@@ -147,13 +147,21 @@ def _merged_persons(source: str, old: Files, new: Files) -> list[int]:
 
 
 def _causes(source: str, old: Files, new: Files) -> str:
-    """A SELECT of table, source_row_id and cause of every source row that differs between the two states."""
+    """A SELECT of table, source_row_id and cause of every row of `origin` that differs between the two states.
+
+    Only these are compared: with 50,000 patients, a night of one took 0.3 s instead of 3.7 s.
+    """
     contract = land.load_contract(settings(), source)
+
+    def rows(name: str, files: Sequence[Path]) -> str:
+        wanted = f"SELECT source_row_id FROM origin WHERE source_table = '{name}'"
+        return f"(SELECT * FROM {relation(files)} WHERE source_row_id IN ({wanted}))"
+
     selects = [
         f"""SELECT '{name}' AS source_table, coalesce(b.source_row_id, a.source_row_id) AS source_row_id,
             CASE WHEN a.source_row_id IS NULL THEN '{NEW}' WHEN b.source_row_id IS NULL THEN '{DELETED}'
                 ELSE '{CORRECTED}' END AS cause
-            FROM {relation(old[name])} AS a FULL JOIN {relation(new[name])} AS b USING (source_row_id)
+            FROM {rows(name, old[name])} AS a FULL JOIN {rows(name, new[name])} AS b USING (source_row_id)
             WHERE a IS DISTINCT FROM b"""
         for name in contract.tables
         if old[name] != new[name]
@@ -169,23 +177,26 @@ def _summed(older: int, newer: int, rows: Path, causes: str, merged: list[int], 
             f"CREATE TABLE difference AS SELECT * FROM read_csv({quote_path(rows)}, header = false, "
             f"auto_detect = false, columns = {{{columns}}})"
         )
-        con.execute(f"CREATE TABLE source_cause AS {causes}")
         con.execute(f"CREATE TABLE part AS SELECT * FROM (VALUES {_part_rows()}) AS part (part_no, source_table)")
         listed = ", ".join(f"'{name}'" for name in decodable_tables())
-        found = con.execute(
+        con.execute(
             f"""
-            SELECT difference.table_name, difference.kind,
-                coalesce(
-                    source_cause.cause,
-                    CASE WHEN list_contains(?, difference.person_id) THEN '{MERGE}' ELSE '{otherwise}' END
-                ) AS cause,
-                count(*) AS rows, count(DISTINCT difference.person_id) AS persons
+            CREATE TABLE decoded AS
+            SELECT difference.*, part.source_table, difference.row_id // 100000 AS source_row_id
             FROM difference
             LEFT JOIN part
                 ON difference.table_name IN ({listed}) AND difference.row_id // 100 % 1000 = part.part_no
-            LEFT JOIN source_cause
-                ON part.source_table = source_cause.source_table
-                AND difference.row_id // 100000 = source_cause.source_row_id
+            """
+        )
+        con.execute("CREATE TABLE origin AS SELECT DISTINCT source_table, source_row_id FROM decoded")
+        con.execute(f"CREATE TABLE source_cause AS {causes}")
+        found = con.execute(
+            f"""
+            SELECT table_name, kind,
+                coalesce(cause, CASE WHEN list_contains(?, person_id) THEN '{MERGE}' ELSE '{otherwise}' END) AS cause,
+                count(*) AS rows, count(DISTINCT person_id) AS persons
+            FROM decoded
+            LEFT JOIN source_cause USING (source_table, source_row_id)
             GROUP BY ALL ORDER BY ALL
             """,
             [merged],
