@@ -1,7 +1,7 @@
 """What follows from counts: a site's own limits, what was accepted or overridden, what got worse since a release."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from etl import quality, state
 from etl.config import settings
@@ -85,7 +85,7 @@ def remember(run: Run, results: Sequence[CheckResult], origins: Sequence[str]) -
 
 
 def _row(result: CheckResult) -> dict[str, object]:
-    row = asdict(result)
+    row: dict[str, object] = dict(vars(result))
     return row | {"table_name": row.pop("table"), "column_name": row.pop("column")}
 
 

@@ -1,4 +1,4 @@
-"""The candidate's suites: one per CDM table, an expectation per check type and severity, over one frame of counts."""
+"""The candidate's suites: one per CDM table, an expectation per check type and severity, over a frame of counts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -37,21 +37,22 @@ def _told(sentence: str, check: Check) -> str:
     return sentence.format(column=check.column, argument=argument) + allowed
 
 
-def frame_of(asked: Mapping[str, Sequence[Question]], results: Sequence[CheckResult]) -> pd.DataFrame:
-    """The counts as a frame, with the expectation that is asked about each."""
-    asked_by = {check_id: one.asked for suite in asked.values() for one in suite for check_id in one.check_ids}
-    rows = [
-        (asked_by[one.check_id], one.check_id, one.violated, one.denominator, one.allowed_percent, one.status)
-        for one in results
-        if one.check_id in asked_by
-    ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+def frames_of(asked: Mapping[str, Sequence[Question]], results: Sequence[CheckResult]) -> dict[str, pd.DataFrame]:
+    """The counts of each suite as a frame, with the expectation that is asked about each."""
+    suite_of = {check_id: (name, one.asked) for name in asked for one in asked[name] for check_id in one.check_ids}
+    rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in asked}
+    for one in results:
+        if one.check_id in suite_of:
+            name, question = suite_of[one.check_id]
+            counts = (one.violated, one.denominator, one.allowed_percent, one.status)
+            rows[name].append((question, one.check_id, *counts))
+    return {name: pd.DataFrame(rows[name], columns=list(COLUMNS)) for name in asked}
 
 
 def validate_candidate(
     asked: Mapping[str, Sequence[Question]], results: Sequence[CheckResult]
 ) -> list[ExpectationSuiteValidationResult]:
-    """Run all suites over the counts; the stripped results, one per suite.
+    """Run all suites, each over its counts; the stripped results, one per suite.
 
     An empty suite gives a result without answers: the caller compares.
     """
@@ -59,4 +60,5 @@ def validate_candidate(
     source = ctx.data_sources.add_pandas("candidate")
     counts = source.add_dataframe_asset("counts").add_batch_definition_whole_dataframe("checks")
     suites = {name: [expectation_of(question) for question in questions] for name, questions in asked.items()}
-    return validate(Asked(dict.fromkeys(suites, counts), suites), {"dataframe": frame_of(asked, results)})
+    parameters = {name: {"dataframe": frame} for name, frame in frames_of(asked, results).items()}
+    return validate(Asked(dict.fromkeys(suites, counts), suites, parameters))

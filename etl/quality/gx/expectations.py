@@ -1,10 +1,10 @@
 """The gate's own expectations: one per check type, each deciding on the counts of a table's checks of that type.
 
-A batch is the frame of counted checks, each with the id of the expectation that was asked about it. All expectations of
-a suite share one metric, the frame as a mapping, so a suite costs one pass however many checks it has. An expectation
-holds all checks of a table that have one type and severity: 2,800 checks in some 700 expectations. Importing this
-module registers them; Great Expectations leaves out what it does not know, which is why `decision` compares answered
-with asked.
+A batch is the frame of a suite's counted checks, each with the id of the expectation that was asked about it. All
+expectations share one metric, the frame as a mapping, so a suite costs one pass however many checks it has. An
+expectation holds all checks of a table that have one type and severity: 2,800 checks in some 700 expectations.
+Importing this module registers them; Great Expectations leaves out what it does not know, which is why `decision`
+compares answered with asked.
 """
 
 from collections import defaultdict
@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from great_expectations.execution_engine import PandasExecutionEngine
 from great_expectations.expectations.expectation import BatchExpectation
+from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 from great_expectations.expectations.metrics.metric_provider import metric_value
 from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
 from great_expectations.render import RenderedStringTemplateContent
@@ -63,6 +64,26 @@ class CheckExpectation(BatchExpectation):  # type: ignore[misc]
     @classmethod
     def is_abstract(cls) -> bool:
         return not cls.sentence
+
+    @property
+    def configuration(self) -> ExpectationConfiguration:
+        """What Great Expectations makes of the fields, without its way through pydantic.
+
+        It asks 28 times an expectation: a third of the time of a validation.
+        """
+        kwargs = {"asked": self.asked, "checks": self.checks, "told": self.told}
+        if self.batch_id is not None:
+            kwargs["batch_id"] = self.batch_id
+        return ExpectationConfiguration(
+            type=type(self).expectation_type,
+            kwargs=kwargs,
+            meta=self.meta,
+            notes=self.notes,
+            description=self.description,
+            severity=self.severity,
+            id=self.id,
+            rendered_content=self.rendered_content,
+        )
 
     def _validate(
         self,

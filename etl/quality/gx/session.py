@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,10 +27,11 @@ ASKED = "asked"
 
 @dataclass(frozen=True)
 class Asked:
-    """Suites with a batch definition each, and which questions they hold, by suite."""
+    """Suites with a batch definition each, which questions they hold, and what their batches are made of, by suite."""
 
     batches: Mapping[str, Any]
     suites: Mapping[str, Sequence[Mapping[str, Any]]]
+    parameters: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def context() -> Any:
@@ -48,7 +49,7 @@ def context() -> Any:
     return gx.get_context(mode="ephemeral", project_config=config)
 
 
-def validate(asked: Asked, batch_parameters: dict[str, Any] | None = None) -> list[ExpectationSuiteValidationResult]:
+def validate(asked: Asked) -> list[ExpectationSuiteValidationResult]:
     """Validate each suite on its batch; results in the suites' order, stripped of everything but counts.
 
     Without a checkpoint: it stores each suite and result and compares them with the stored ones five times over, which
@@ -58,7 +59,8 @@ def validate(asked: Asked, batch_parameters: dict[str, Any] | None = None) -> li
     results = []
     for name, expectations in asked.suites.items():
         suite = gx.ExpectationSuite(name=name, expectations=[dict(each) for each in expectations])
-        result = asked.batches[name].get_batch(batch_parameters).validate(suite, result_format=RESULT_FORMAT)
+        batch = asked.batches[name].get_batch(asked.parameters.get(name))
+        result = batch.validate(suite, result_format=RESULT_FORMAT)
         result.meta |= {"run_id": run, "validation_time": run.run_time.isoformat()}
         strip(result)
         results.append(result)
