@@ -114,7 +114,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.register_profile("suite", max_examples=120)
-    hypothesis.settings.register_profile("long", max_examples=2_000)
+    hypothesis.settings.register_profile("long", max_examples=2_400)
     hypothesis.settings.load_profile("long" if config.getoption("--long") else "suite")
 
 

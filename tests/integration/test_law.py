@@ -245,7 +245,7 @@ def appending(own: Hospital, monkeypatch: pytest.MonkeyPatch) -> Hospital:
     return own
 
 
-@pytest.mark.timeout(3600)  # 20 sequences take 5 minutes on a quiet machine
+@pytest.mark.timeout(14_400)  # 20 sequences take 5 minutes on a quiet machine, 200 with --long an hour
 def test_any_nights_and_backfills_give_what_a_full_rebuild_gives(
     appending: Hospital, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:

@@ -1,4 +1,4 @@
-"""How many examples a property gets: a share of the profile's (120, or 2,000 with --long)."""
+"""How many examples a property gets: a share of the profile's (120, or 20 times as many with --long)."""
 
 from collections.abc import Callable
 from typing import Any
