@@ -174,17 +174,18 @@ def write_night(source: Path, folder: Path, number: int, count: int | None, days
         ]  # the gate refuses visits of dead
     newest = max(column(source / "encounters.csv", "START"))[:10]
     day = f"{newest[:8]}{min(int(newest[8:]) + days, 28):02}" if days else newest
+    clock = f"{8 + number // 60:02}:{number % 60:02}"  # who comes in two nights of a day does not come twice at once
     chosen = chance.sample(patients, count or 1)
     files = {"encounters": [], "conditions": [], "observations": []}
     for place, patient in enumerate(chosen):
         visit = f"night-{number}-{place}"
         shared = {"PATIENT": patient, "ENCOUNTER": visit}
-        files["encounters"].append({"Id": visit, "START": f"{day}T08:00:00Z", "STOP": f"{day}T08:30:00Z",
+        files["encounters"].append({"Id": visit, "START": f"{day}T{clock}:00Z", "STOP": f"{day}T{clock}:30Z",
                                     "PATIENT": patient, "ENCOUNTERCLASS": "ambulatory"})  # fmt: skip
         files["conditions"].append(shared | {"START": day, "CODE": "44054006"})
         for code, value in (("4548-4", "7.1"), ("8302-2", "170")):
             files["observations"].append(
-                shared | {"DATE": f"{day}T08:10:00Z", "CODE": code, "VALUE": value, "UNITS": "%", "TYPE": "numeric"}
+                shared | {"DATE": f"{day}T{clock}:10Z", "CODE": code, "VALUE": value, "UNITS": "%", "TYPE": "numeric"}
             )
     for name, rows in files.items():
         with (source / f"{name}.csv").open(newline="") as lines:
