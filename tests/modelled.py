@@ -21,8 +21,7 @@ import pyarrow as pa
 from etl.cdm import Column, quoted, source_models, tables
 from etl.config import settings
 from etl.engine import duckdb_type, render
-from etl.land import load_contract
-from etl.land.current import landed_columns
+from etl.land import landed_columns, load_contract
 from etl.pipeline.models import Model, in_order, models, part_numbers
 from etl.pipeline.runs import RUN_PARAMETER
 from etl.vocabulary import variables

@@ -2,25 +2,24 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, func, select
 
-from etl.cdm import Column, quoted
+from etl.cdm import quoted
 from etl.config import Settings
-from etl.engine import connection, duckdb_type, empty_relation, quote_path, write_parquet
+from etl.engine import connection, empty_relation, relation, write_parquet
 from etl.errors import CdmflowError
 from etl.land.batches import batch_path
-from etl.land.contract import ROW_ID, Contract, SourceTable
+from etl.land.contract import Contract, SourceTable
+from etl.land.numbers import batch_select, columns_in, first_numbers, identified, landed_columns, numbered
 from etl.state import batch
 
-
-def landed_columns(table: SourceTable) -> tuple[Column, ...]:
-    """The columns of a landed table: the contract's in lower case, and source_row_id."""
-    own = (Column(name=c.lower, sql_type=c.sql_type, required=c.required) for c in table.columns)
-    return (*own, Column(name=ROW_ID, sql_type="bigint", required=True))
+# Files of a state beyond which it is written as one again: each costs every step of a run that reads the table a look.
+MOST_FILES = 20
 
 
 def business_date(engine: Engine, batch_ids: Sequence[int]) -> date | None:
@@ -32,48 +31,59 @@ def business_date(engine: Engine, batch_ids: Sequence[int]) -> date | None:
     return newest
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """An earlier run's files of a table's state, and the batches that they were made of."""
+
+    files: Sequence[Path]
+    batches: Sequence[int]
+
+
 def current_tables(
     settings: Settings,
     engine: Engine,
     contract: Contract,
     batch_ids: Sequence[int],
     run_dir: Path,
-    known: Sequence[int] = (),
-    unchanged: Mapping[str, list[Path]] | None = None,
+    earlier: Mapping[str, Earlier] | None = None,
 ) -> dict[str, list[Path]]:
-    """The files that hold each table's current state after these batches, oldest first.
+    """The files that hold each table's current state after these batches.
 
-    `known` are batches that came before and are no part of the state (replaced, refused, taken back): rows that they
-    had first keep the numbers from there. One batch is its own current state; anything else is written once to
-    `run_dir`/current/<table>.parquet, an empty table too. The result depends on nothing but the batches and their
-    order; of tables that are the same as in an earlier run, `unchanged` has that run's files, which are taken as they
-    are. CdmflowError: a batch that is not known, or whose file is missing.
+    A key's row comes from the newest batch that has it (with a watermark: from the one where that is highest, so an
+    extract of an older time that lands later overwrites nothing). A snapshot keeps only the rows of its newest batch;
+    rows of a "whole row" table that is appended to are all kept. A row has the number of its first arrival in this
+    home, whatever became of that batch (`numbers`).
+
+    A batch that nothing came before is its own current state; otherwise files are written to `run_dir`/current, of an
+    empty table too. The result depends on nothing but the home's batches and the order of the given ones: what an
+    `earlier` run of the same contract has found is taken as it is, or added to. CdmflowError: a batch that is not
+    known, or whose file is missing.
     """
     by_table = batches_by_table(engine, contract.source, batch_ids)
-    before = batches_by_table(engine, contract.source, [number for number in known if number not in set(batch_ids)])
+    present = _batches_of_home(engine, contract.source)
     tables: dict[str, list[Path]] = {}
     with connection() as con:  # one for all tables: opening it takes 7 ms, 20 of them more than a night's rows
         con.execute("SET preserve_insertion_order = false")
         for name, table in contract.tables.items():
-            if unchanged and name in unchanged:
-                tables[name] = [_linked(path, run_dir / "current") for path in unchanged[name]]
+            mine, before = by_table.get(name, []), (earlier or {}).get(name)
+            if before is not None and list(before.batches) == mine:
+                tables[name] = _linked(before.files, run_dir / "current")
                 continue
-            mine = by_table.get(name, [])
-            older = before.get(name, []) if mine else []
-            paths = [_existing(settings, contract.source, name, number) for number in (*older, *mine)]
-            tables[name] = _current(con, table, paths, len(older), run_dir / "current" / f"{name}.parquet")
+            paths = {number: batch_path(settings, contract.source, name, number) for number in present.get(name, [])}
+            tables[name] = _current(con, settings, contract.source, table, mine, paths, before, run_dir / "current")
     return tables
 
 
-def _linked(path: Path, folder: Path) -> Path:
-    """A run's own file also under this run's name, so that it outlives that run; a batch's as it is."""
-    if path.parent.name != "current":
-        return path
-    folder.mkdir(parents=True, exist_ok=True)
-    linked = folder / path.name
-    if not linked.exists():
-        os.link(path, linked)
-    return linked
+def _linked(paths: Sequence[Path], folder: Path) -> list[Path]:
+    """A run's own files also under this run's name, so that they outlive that run; batches as they are."""
+    found = []
+    for path in paths:
+        linked = folder / path.name if path.parent.name == "current" else path
+        if not linked.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            os.link(path, linked)
+        found.append(linked)
+    return found
 
 
 def kept_batches(table: SourceTable, before: Sequence[int], landed: Sequence[int]) -> list[int]:
@@ -109,93 +119,101 @@ def batches_by_table(engine: Engine, source: str, batch_ids: Sequence[int]) -> d
     return tables
 
 
-def _existing(settings: Settings, source: str, table: str, batch_id: int) -> Path:
-    path = batch_path(settings, source, table, batch_id)
+def _batches_of_home(engine: Engine, source: str) -> dict[str, list[int]]:
+    """All batches by table, oldest first."""
+    with engine.connect() as state:
+        rows = state.execute(
+            select(batch.c.table_name, batch.c.batch_id).where(batch.c.source == source).order_by(batch.c.batch_id)
+        ).all()
+    found: dict[str, list[int]] = {}
+    for name, number in rows:
+        found.setdefault(name, []).append(number)
+    return found
+
+
+def _current(
+    con: Any,
+    settings: Settings,
+    source: str,
+    table: SourceTable,
+    mine: Sequence[int],
+    present: Mapping[int, Path],
+    earlier: Earlier | None,
+    folder: Path,
+) -> list[Path]:
+    output = folder / f"{table.name}.parquet"
+    for number in mine:
+        _refuse_missing(present[number], source, table.name, number)
+    if not mine:
+        write_parquet(con, empty_relation(landed_columns(table)), output)
+        return [output]
+    adds_up = table.change == "append" and not table.key
+    if (adds_up or len(present) == 1) and all(_has_todays_columns(con, table, present[number]) for number in mine):
+        return [present[number] for number in mine]
+    if adds_up:
+        everything = " UNION ALL ".join(batch_select(con, table, present[number]) for number in mine)
+        write_parquet(con, everything, output)
+        return [output]
+    for number, path in present.items():
+        _refuse_missing(path, source, table.name, number)
+    numbers = first_numbers(con, settings, source, table, present)
+    if table.change == "snapshot":
+        newest = identified(table, batch_select(con, table, present[mine[-1]]))
+        write_parquet(con, numbered(table, newest, numbers), output)
+        return [output]
+    if earlier is not None and earlier.batches and list(mine[: len(earlier.batches)]) == list(earlier.batches):
+        arrived = [batch_select(con, table, present[number]) for number in mine[len(earlier.batches) :]]
+        return _added(con, table, earlier.files, arrived, numbers, folder, mine[-1])
+    batches = [batch_select(con, table, present[number]) for number in mine]
+    write_parquet(con, numbered(table, _newest(table, batches), numbers), output)
+    return [output]
+
+
+def _added(
+    con: Any,
+    table: SourceTable,
+    before: Sequence[Path],
+    arrived: Sequence[str],
+    numbers: Sequence[Path],
+    folder: Path,
+    number: int,
+) -> list[Path]:
+    """The state `before` with newer batches: what it has of their keys gives way, all else stays in its files.
+
+    Only keys are read of it as long as they are new, so a night costs what it brings. After a few such nights, and
+    where keys come again, the state is written anew.
+    """
+    key = " AND ".join(f"before.{quoted(name)} IS NOT DISTINCT FROM arrived.{quoted(name)}" for name in table.key)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE arrived AS {' UNION ALL '.join(arrived)}")
+    known = f"SELECT before.* FROM {relation(before)} AS before"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE again AS {known} SEMI JOIN arrived ON {key}")
+    newest = numbered(table, _newest(table, ["SELECT * FROM again", *arrived]), numbers)
+    [(are_new,)] = con.execute("SELECT count(*) = 0 FROM again").fetchall()
+    if are_new and len(before) < MOST_FILES:
+        output = folder / f"{table.name}.{number}.parquet"
+        write_parquet(con, newest, output)
+        return [*_linked(before, folder), output]
+    output = folder / f"{table.name}.parquet"
+    write_parquet(con, f"{known} ANTI JOIN arrived ON {key} UNION ALL ({newest})", output)
+    return [output]
+
+
+def _newest(table: SourceTable, batches: Sequence[str]) -> str:
+    """The identified rows of the newest version of each key, from a SELECT of each batch, oldest first."""
+    rows = " UNION ALL ".join(f"SELECT *, {place} AS batch_no FROM ({rows})" for place, rows in enumerate(batches))
+    order = f"{quoted(table.watermark)} DESC NULLS LAST, " if table.watermark else ""
+    chosen = f"row_number() OVER (PARTITION BY content ORDER BY {order}batch_no DESC) = 1"
+    return f"SELECT * FROM ({identified(table, rows)}) QUALIFY {chosen}"
+
+
+def _has_todays_columns(con: Any, table: SourceTable, path: Path) -> bool:
+    return columns_in(con, path) == [column.name for column in landed_columns(table)]
+
+
+def _refuse_missing(path: Path, source: str, table: str, batch_id: int) -> None:
     if not path.exists():
         raise CdmflowError(
             f"The file of batch {batch_id} ({source}.{table}) is not in the lake.",
             state="Nothing was computed.",
             todo="Land its source file again (it gets the same batch and numbers), or restore the lake.",
         )
-    return path
-
-
-def _current(con: Any, table: SourceTable, paths: Sequence[Path], known: int, output: Path) -> list[Path]:
-    columns = landed_columns(table)
-    names = [c.name for c in columns]
-    if not paths:
-        write_parquet(con, empty_relation(columns), output)
-        return [output]
-    adds_up = table.change == "append" and not table.key
-    as_they_are = list(paths[known:]) if adds_up else list(paths)
-    if (adds_up or len(paths) == 1) and all(_columns_in(con, path) == names for path in as_they_are):
-        return as_they_are
-    batches = [_batch_select(con, path, columns) for path in paths]
-    write_parquet(con, current_select(table, batches, known), output)
-    return [output]
-
-
-def _columns_in(con: Any, path: Path) -> list[str]:
-    described = con.execute(f"DESCRIBE SELECT * FROM read_parquet({quote_path(path)})").fetchall()
-    return [row[0] for row in described]
-
-
-def _batch_select(con: Any, path: Path, columns: Sequence[Column]) -> str:
-    """A batch with today's columns: one landed under an older contract has NULL where it lacks one."""
-    present = set(_columns_in(con, path))
-    chosen = ", ".join(
-        f"CAST({quoted(c.name) if c.name in present else 'NULL'} AS {duckdb_type(c.sql_type)}) AS {quoted(c.name)}"
-        for c in columns
-    )
-    return f"SELECT {chosen} FROM read_parquet({quote_path(path)})"
-
-
-def current_select(table: SourceTable, batches: Sequence[str], known: int = 0) -> str:
-    """The SELECT of the current state from one SELECT per batch, oldest first; the first `known` only lend numbers.
-
-    A key's row comes from the newest batch that has it (with a watermark: from the one where that is highest, so an
-    extract of an older time that lands later overwrites nothing), with the source_row_id of the first. A snapshot keeps
-    only the keys of its newest batch. Rows of a "whole row" table are told apart by their content and, among equal
-    ones, by their order; such a table that is appended to keeps every row of every batch.
-    """
-    columns = [c.lower for c in table.columns]
-    everything = ", ".join(quoted(name) for name in columns)
-    if table.change == "append" and not table.key:
-        return " UNION ALL ".join(f"SELECT {everything}, {ROW_ID} FROM ({text})" for text in batches[known:])
-    rows = " UNION ALL ".join(f"SELECT *, {number} AS batch_no FROM ({text})" for number, text in enumerate(batches))
-    if table.key and table.change == "snapshot":
-        return _newest_snapshot(table, rows, batches[-1])
-    if table.key:
-        identity = ", ".join(quoted(name) for name in table.key)
-        numbered = rows
-    else:
-        identity = f"{everything}, occurrence"
-        numbered = (
-            f"SELECT *, row_number() OVER (PARTITION BY batch_no, {everything} ORDER BY {ROW_ID}) AS occurrence "
-            f"FROM ({rows})"
-        )
-    first_counted = len(batches) - 1 if table.change == "snapshot" else known
-    order = f"batch_no < {known}, {quoted(table.watermark)} DESC NULLS LAST, " if table.watermark else ""
-    several, single = numbered, ""
-    if table.key:  # only keys of several batches need a window: a night's are few
-        several = f"SELECT * FROM ({rows}) SEMI JOIN again USING ({identity})"
-        single = f"SELECT {everything}, {ROW_ID} FROM ({rows}) ANTI JOIN again USING ({identity}) "
-        single += f"WHERE batch_no >= {first_counted} UNION ALL "
-    again = f"WITH again AS (SELECT {identity} FROM ({rows}) GROUP BY ALL HAVING count(*) > 1) " if table.key else ""
-    return (
-        f"{again}{single}SELECT {everything}, first_row_id AS {ROW_ID} FROM ("
-        f"SELECT *, min({ROW_ID}) OVER (PARTITION BY {identity}) AS first_row_id, "
-        f"row_number() OVER (PARTITION BY {identity} ORDER BY {order}batch_no DESC) AS newest FROM ({several}) "
-        f"QUALIFY newest = 1) WHERE batch_no >= {first_counted}"
-    )
-
-
-def _newest_snapshot(table: SourceTable, rows: str, newest: str) -> str:
-    """The newest batch with first numbers: only the keys of the older batches are read (no window over their rows)."""
-    key = ", ".join(quoted(name) for name in table.key)
-    same_key = " AND ".join(f"newest.{quoted(name)} IS NOT DISTINCT FROM first.{quoted(name)}" for name in table.key)
-    columns = ", ".join(f"newest.{quoted(column.lower)}" for column in table.columns)
-    return (
-        f"SELECT {columns}, first.first_row_id AS {ROW_ID} FROM ({newest}) AS newest "
-        f"JOIN (SELECT {key}, min({ROW_ID}) AS first_row_id FROM ({rows}) GROUP BY {key}) AS first ON {same_key}"
-    )

@@ -47,14 +47,14 @@ def _half_written(configured: Settings) -> list[Path]:
 
 
 def _without_batch(configured: Settings) -> list[Path]:
-    """Landed files whose batch was never recorded: the process was killed between the two."""
+    """Files of batches that were never recorded: the process was killed between the two."""
     batch = state.batch.c
     with engine(database(configured)).connect() as con:
         known = {
             (source, table, str(number))
             for source, table, number in con.execute(sqlalchemy.select(batch.source, batch.table_name, batch.batch_id))
         }
-    folders = (configured.landing_dir, configured.rejects_dir, configured.lake / "lines")
+    folders = (configured.landing_dir, configured.rejects_dir, configured.lake / "lines", configured.lake / "numbers")
     files = [path for folder in folders for path in folder.glob("*/*/*") if path.is_file()]
     return [path for path in files if (path.parts[-3], path.parts[-2], path.name.split(".")[0]) not in known]
 

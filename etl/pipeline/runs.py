@@ -21,7 +21,7 @@ from etl.cdm import CDM_VERSION, Column, source_models, tables
 from etl.config import PROJECT, Settings, settings
 from etl.engine import connection, empty_relation, write_parquet, written_beside
 from etl.errors import Locked, UsageError
-from etl.land import batches_by_table, current_tables, load_contract
+from etl.land import Earlier, batches_by_table, current_tables, load_contract
 from etl.log import get_logger
 from etl.pipeline.models import checks_digest, maps_digest, models, rules_digest, sources
 from etl.postgres import Database, ensure_server
@@ -380,18 +380,6 @@ def write_parameters(run: Run) -> Path:
     return output
 
 
-def known_batches(source: str, batch_ids: Sequence[int]) -> list[int]:
-    """All other batches of this source in this home, oldest first: a row keeps the number of its first arrival."""
-    batch = state.batch.c
-    with engine(database(settings())).connect() as con:
-        found = con.execute(
-            sqlalchemy.select(batch.batch_id)
-            .where(batch.source == source, batch.batch_id.not_in(batch_ids))
-            .order_by(batch.batch_id)
-        ).scalars()
-        return list(found)
-
-
 def state_files(run: Run, folder: Path) -> dict[str, list[Path]]:
     """The files with the state of each source table as this run saw it, made below `folder` where there is none."""
     configured, batch_ids = settings(), run.batch_ids or []
@@ -401,7 +389,6 @@ def state_files(run: Run, folder: Path) -> dict[str, list[Path]]:
         load_contract(configured, run.source),
         batch_ids,
         folder,
-        known_batches(run.source, batch_ids),
     )
 
 
@@ -414,15 +401,14 @@ def kept_state(run: Run) -> dict[str, list[Path]] | None:
     return files if all(path.exists() for paths in files.values() for path in paths) else None
 
 
-def unchanged_files(run: Run, batch_ids: Sequence[int]) -> dict[str, list[Path]]:
-    """The base run's files of the tables whose batches and contract are the same in this run."""
+def files_of_base(run: Run) -> dict[str, Earlier]:
+    """The base run's state of each table, as long as its files are there and the contract is the same."""
     base = load_run(run.parameters["base_run"]) if run.parameters.get("base_run") else None
     files = kept_state(base) if base else None
     if base is None or files is None or base.parameters.get("rules") != run.parameters["rules"]:
         return {}
-    db = engine(database(settings()))
-    before, now = (batches_by_table(db, run.source, ids) for ids in (base.batch_ids or [], batch_ids))
-    return {name: paths for name, paths in files.items() if before.get(name) == now.get(name)}
+    batches = batches_by_table(engine(database(settings())), run.source, base.batch_ids or [])
+    return {name: Earlier(paths, batches.get(name, [])) for name, paths in files.items()}
 
 
 def remember_landing(run: Run, current: Mapping[str, list[Path]], narrowed: Mapping[str, list[Path]]) -> None:

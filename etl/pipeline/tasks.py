@@ -29,13 +29,12 @@ from etl.pipeline.runs import (
     current_run,
     database,
     engine,
-    known_batches,
+    files_of_base,
     load_run,
     record,
     relations,
     release_of,
     remember_landing,
-    unchanged_files,
     use_vocabulary,
     write_parameters,
 )
@@ -166,8 +165,9 @@ def _land(run: Run) -> Outcome:
         replayed = nights.delivered_last(run.source, night)
         arrived |= {name: [batch] for name, batch in replayed.items() if name not in arrived}
     batch_ids = _state_after(run, contract, arrived)
-    unchanged, known = unchanged_files(run, batch_ids), known_batches(run.source, batch_ids)
-    current = land.current_tables(configured, db, contract, batch_ids, run.folder, known, unchanged)
+    earlier, by_table = files_of_base(run), land.batches_by_table(db, run.source, batch_ids)
+    current = land.current_tables(configured, db, contract, batch_ids, run.folder, earlier)
+    unchanged = {name for name, before in earlier.items() if before.batches == by_table.get(name, [])}
     given = run.parameters.get("business_date")
     cutoff = date.fromisoformat(given) if given else land.business_date(db, batch_ids)
     if cutoff is None:

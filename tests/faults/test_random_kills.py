@@ -224,8 +224,8 @@ def assert_nothing_unknown(own: Hospital, told: str) -> None:
         if any(re.match(r"[.]|tmp", part) for part in parts):
             return False
         match parts:
-            case ("lake", "landing" | "rejects" | "lines", source, table, name):
-                return (source, table, name.removesuffix(".parquet")) in batches
+            case ("lake", "landing" | "rejects" | "lines" | "numbers", source, table, name):
+                return (source, table, name.split(".")[0]) in batches
             case ("lake", "vocabulary", number, _):
                 return number in vocabularies
             case ("lake", "runs", run_id, *_):
