@@ -5,7 +5,7 @@ too, so that the same batches landed in another home give everyone the same numb
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import sqlalchemy
@@ -35,38 +35,40 @@ NUMBER_NEW = """
 def number_landed_persons(engine: sqlalchemy.Engine, contract: Contract, settings: Settings) -> int:
     """Number the persons of all batches of the tables that have one row per person; the number of new ones.
 
-    All batches in their order, not only this run's: a process killed between landing and this leaves none out. Only
-    the key is read: 1.2 million rows in 0.1 s.
+    All batches in their order that were not numbered yet, not only this run's: a process killed between landing and
+    this leaves none out. Only the key is read: 1.2 million rows in 0.1 s.
     """
     new = 0
     for name, table in contract.tables.items():
         if table.person is None or table.key != (table.person,):
             continue
+        batch = state.batch.c
+        is_new = batch.numbered_by.is_distinct_from(table.person)
         with engine.connect() as con:
             batches = con.execute(
-                sqlalchemy.select(state.batch.c.batch_id)
-                .where(state.batch.c.source == contract.source, state.batch.c.table_name == name)
-                .order_by(state.batch.c.batch_id)
+                sqlalchemy.select(batch.batch_id)
+                .where(batch.source == contract.source, batch.table_name == name, is_new)
+                .order_by(batch.batch_id)
             ).scalars()
-            paths = [batch_path(settings, contract.source, name, number) for number in batches]
+            paths = {number: batch_path(settings, contract.source, name, number) for number in batches}
         if paths:
             new += _number_keys(engine, contract.source, table.person, paths, settings.landing_dir)
     return new
 
 
-def _number_keys(engine: sqlalchemy.Engine, source: str, column: str, paths: Sequence[Path], folder: Path) -> int:
+def _number_keys(engine: sqlalchemy.Engine, source: str, column: str, batches: Mapping[int, Path], folder: Path) -> int:
     with tempfile.TemporaryDirectory(prefix=".", dir=folder) as beside:
         arrived, numbered = Path(beside) / "arrived.csv", Path(beside) / "numbered.csv"
         every = " UNION ALL ".join(
             f"SELECT CAST({quoted(column)} AS VARCHAR) AS person_key, {ROW_ID} FROM {relation([path])}"
-            for path in paths
+            for path in batches.values()
         )
         with connection() as con:
             con.execute(
                 f"COPY (SELECT person_key, min({ROW_ID}) AS source_row_id FROM ({every}) "
                 f"WHERE person_key IS NOT NULL GROUP BY person_key) TO {quote_path(arrived)} (FORMAT csv, HEADER false)"
             )
-        return _number(engine, source, arrived, numbered)
+        return _number(engine, source, arrived, numbered, column, list(batches))
 
 
 def assign_person_ids(engine: sqlalchemy.Engine, run: Run, persons: list[Path]) -> tuple[int, int]:
@@ -94,7 +96,15 @@ def assign_person_ids(engine: sqlalchemy.Engine, run: Run, persons: list[Path]) 
     return rows, new
 
 
-def _number(engine: sqlalchemy.Engine, source: str, arrived: Path, numbered: Path) -> int:
+def _number(
+    engine: sqlalchemy.Engine,
+    source: str,
+    arrived: Path,
+    numbered: Path,
+    column: str = "",
+    batches: Sequence[int] = (),
+) -> int:
+    """Number who has arrived and write their numbers; of `batches` this was everybody, by this column."""
     raw = engine.raw_connection()
     try:
         cursor = raw.cursor()
@@ -104,6 +114,7 @@ def _number(engine: sqlalchemy.Engine, source: str, arrived: Path, numbered: Pat
             cursor.copy_expert("COPY arrived FROM STDIN (FORMAT csv)", file)
         cursor.execute(NUMBER_NEW, {"source": source})
         new = int(cursor.rowcount)
+        cursor.execute("UPDATE etl.batch SET numbered_by = %s WHERE batch_id = ANY(%s)", (column, list(batches)))
         with numbered.open("wb") as file:
             cursor.copy_expert(
                 "COPY (SELECT known.person_id, known.person_key, known.source_row_id FROM etl.person AS known "

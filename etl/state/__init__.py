@@ -43,6 +43,7 @@ __all__ = [
 LATER_COLUMNS = (
     "ALTER TABLE etl.release ADD COLUMN IF NOT EXISTS withdrawn_at timestamptz",
     "ALTER TABLE etl.run ADD COLUMN IF NOT EXISTS drift_verdict json",
+    "ALTER TABLE etl.batch ADD COLUMN IF NOT EXISTS numbered_by text",
     "ALTER TABLE etl.check_result ADD COLUMN IF NOT EXISTS origin text NOT NULL DEFAULT 'cdm', "
     "ADD COLUMN IF NOT EXISTS category text NOT NULL DEFAULT '', "
     "ADD COLUMN IF NOT EXISTS allowed_percent double precision NOT NULL DEFAULT 0, "

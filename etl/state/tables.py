@@ -78,6 +78,7 @@ batch = Table(
     Column("business_date", Date),
     Column("ignored_columns", JSON, nullable=False),
     Column("run_id", Text),
+    Column("numbered_by", Text),  # the column whose values have numbers in etl.person, of a table of persons
     _now("landed_at"),
     UniqueConstraint("source", "table_name", "content_hash", "contract_hash", name="batch_is_landed_once"),
     UniqueConstraint("source", "table_name", "first_source_row_id", "batch_id", name="batch_range"),
