@@ -11,7 +11,7 @@ from sqlalchemy import Engine, func, select
 
 from etl.cdm import quoted
 from etl.config import Settings
-from etl.engine import connection, empty_relation, relation, write_parquet
+from etl.engine import connection, empty_relation, relation, write_parquet, written_beside
 from etl.errors import CdmflowError
 from etl.land.batches import batch_path
 from etl.land.contract import Contract, SourceTable
@@ -75,13 +75,17 @@ def current_tables(
 
 
 def _linked(paths: Sequence[Path], folder: Path) -> list[Path]:
-    """A run's own files also under this run's name, so that they outlive that run; batches as they are."""
+    """A run's own files also under this run's name, so that they outlive that run; batches as they are.
+
+    A file of that name from an earlier attempt of the run may hold another state: it gives way.
+    """
     found = []
     for path in paths:
         linked = folder / path.name if path.parent.name == "current" else path
-        if not linked.exists():
+        if not (linked.exists() and linked.samefile(path)):
             folder.mkdir(parents=True, exist_ok=True)
-            os.link(path, linked)
+            with written_beside(linked) as beside:
+                os.link(path, beside)
         found.append(linked)
     return found
 

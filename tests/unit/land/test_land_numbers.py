@@ -161,3 +161,22 @@ def test_two_that_land_at_once_leave_a_row_its_first_number(clinic: Clinic, tmp_
         first_numbers(con, clinic.settings, "clinic", clinic.contract.tables["t"], seen)
     [path] = current_tables(clinic.settings, clinic.engine, clinic.contract, list(paths), tmp_path / "run")["t"]
     assert sorted(rows(path, "a, source_row_id")) == [("y", 2), ("z", 4)]
+
+
+def test_a_landing_that_is_done_again_leaves_nothing_of_the_first_attempt(clinic: Clinic, tmp_path: Path) -> None:
+    """The files were mended between two attempts of a run: its folder has a state that is not the one any more."""
+    clinic.contract = make_contract(tmp_path, CONTRACT % MODES["appended by key"])
+    batches = [clinic.land({"t.csv": f"A,B,N\n{text}\n"}).batches[0].batch_id for text in ("a,1,1", "b,1,1", "a,1,2")]
+    first, second, wrong = batches
+
+    def state(mine: list[int], name: str, before: Earlier) -> list[Path]:
+        found = current_tables(clinic.settings, clinic.engine, clinic.contract, mine, tmp_path / name, {"t": before})
+        return found["t"]
+
+    made_at_once = current_tables(clinic.settings, clinic.engine, clinic.contract, batches[:2], tmp_path / "base")["t"]
+    base = Earlier(made_at_once, [first, second])
+    state([first, second, wrong], "run", base)
+    again = state([first, second], "run", base)
+    assert sorted(row for path in again for row in rows(path, "a, n")) == [("a", 1), ("b", 1)]
+    assert [path.parent.name for path in again] == ["current"]
+    assert rows(made_at_once[0], "a, n") == rows(again[0], "a, n")
