@@ -8,10 +8,11 @@ from typing import Any
 
 from sqlalchemy import Engine, func, select
 
-from etl.config import Settings
+from etl.config import Settings, settings
 from etl.engine import connection, quote_path
 from etl.land import Contract, LandedBatch, LandingResult, land_folder, read_contract
-from etl.state import batch
+from etl.postgres import Database
+from etl.state import batch, connect, create_tables
 
 CONTRACT = """
 source: clinic
@@ -53,6 +54,13 @@ def stays(count: int, first: int = 1) -> list[str]:
 
 def csv(*rows: str, header: str = HEADER, end: str = "\n") -> str:
     return end.join((header, *rows)) + end
+
+
+def open_clinic(database: Database, folder: Path, contract: str = CONTRACT) -> "Clinic":
+    """A clinic of this contract over an empty database and the home of the test."""
+    engine = connect(database.etl_url)
+    create_tables(engine)
+    return Clinic(settings(), engine, make_contract(folder, contract), folder)
 
 
 def make_contract(folder: Path, text: str = CONTRACT) -> Contract:

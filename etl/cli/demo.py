@@ -55,7 +55,7 @@ def demo(
     from etl.config import settings
     from etl.errors import CdmflowError
     from etl.pipeline.diff import read_diff
-    from etl.pipeline.runs import database, load_run
+    from etl.pipeline.runs import database, release_of
     from etl.services import airflow
 
     configured = settings()
@@ -71,9 +71,10 @@ def demo(
             run_id = run_nightly(configured, conf)
             if conf["vocabulary_folder"]:
                 print_summary(run_id)
-            if load_run(run_id).status != "published":
+            release = release_of(run_id)
+            if release is None:
                 raise CdmflowError(f"The demo's run {run_id} was not published.", todo=f"Its tasks' logs: {status.url}")
-            print_diff(read_diff(release_of(run_id)))
+            print_diff(read_diff(release))
         answer_questions(found.reader_url)
         if not once:
             print_airflow(status)
@@ -119,19 +120,6 @@ def nights(folder: Path, hospital: Path, vocabulary: Path, patients: int) -> lis
         (f"Second night: {visits}", {"input_folder": str(second), **drops}),
         ("Third night: a correction, a deletion and a late result", {"input_folder": str(third), **drops}),
     ]
-
-
-def release_of(run_id: str) -> int:
-    """The release that a run published."""
-    import sqlalchemy
-
-    from etl import state
-    from etl.config import settings
-    from etl.pipeline.runs import database, engine
-
-    with engine(database(settings())).connect() as con:
-        mine = sqlalchemy.select(state.release.c.release_id).where(state.release.c.run_id == run_id)
-        return int(con.execute(mine).scalar_one())
 
 
 def run_nightly(configured: Any, conf: dict[str, Any]) -> str:

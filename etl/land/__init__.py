@@ -7,7 +7,7 @@ from etl.land.contract import NAME, Contract, SourceColumn, SourceTable, read_co
 from etl.land.current import Earlier, batches_by_table, business_date, current_tables, kept_batches
 from etl.land.database import Extracted, as_extracted, extract_database
 from etl.land.folder import LandingPlan, LandingResult, content_hash, land_folder, plan_folder, read_folder
-from etl.land.numbers import landed_columns
+from etl.land.landed import landed_columns
 
 __all__ = [
     "Contract",

@@ -15,7 +15,8 @@ from etl.engine import connection, empty_relation, relation, write_parquet, writ
 from etl.errors import CdmflowError
 from etl.land.batches import batch_path
 from etl.land.contract import Contract, SourceTable
-from etl.land.numbers import batch_select, columns_in, first_numbers, identified, landed_columns, numbered
+from etl.land.landed import batch_select, columns_in, landed_columns
+from etl.land.numbers import first_numbers, identified, numbered
 from etl.state import batch
 
 # Files of a state beyond which it is written as one again: each costs every step of a run that reads the table a look.

@@ -5,6 +5,7 @@ from collections import defaultdict
 import sqlalchemy
 
 from etl import state
+from etl.pipeline.runs import release_in
 from etl.quality import CheckResult
 from etl.quality.report import Quarantined, ReleaseCounts
 
@@ -35,12 +36,6 @@ def stored_results(con: sqlalchemy.Connection, run_id: str) -> list[CheckResult]
     ]
 
 
-def release_of(con: sqlalchemy.Connection, run_id: str) -> int | None:
-    """The number of the release that a run made, also of one that was taken back."""
-    release = sqlalchemy.select(state.release.c.release_id).where(state.release.c.run_id == run_id)
-    return con.execute(release).scalar_one_or_none()
-
-
 def releases_before(con: sqlalchemy.Connection, source: str, run_id: str) -> list[tuple[int, str]]:
     """Releases of a source with their runs, newest first: those before the run's own, else all; none taken back."""
     run, release = state.run.c, state.release.c
@@ -50,7 +45,7 @@ def releases_before(con: sqlalchemy.Connection, source: str, run_id: str) -> lis
         .where(run.source == source, release.withdrawn_at.is_(None), release.run_id != run_id)
         .order_by(release.release_id.desc())
     )
-    own = release_of(con, run_id)
+    own = release_in(con, run_id)
     if own is not None:
         wanted = wanted.where(release.release_id < own)
     return [(row.release_id, row.run_id) for row in con.execute(wanted)]

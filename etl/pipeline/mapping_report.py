@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import sqlalchemy
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from etl import state
 from etl.config import settings
 from etl.pipeline.coverage import (
     PATHS,
@@ -21,7 +19,7 @@ from etl.pipeline.coverage import (
     share,
     write_csv,
 )
-from etl.pipeline.runs import Run, database, engine
+from etl.pipeline.runs import Run, release_of
 
 FILES = ("mapping.html", "mapping_coverage.csv", "index.html")
 TEMPLATES = Path(__file__).parent / "templates"
@@ -61,7 +59,7 @@ def report_mapping(run: Run) -> str:
     columns = coverage_of(run)
     report = run.folder / "report"
     write_report(run, columns, report)
-    release_id = _release_of(run)
+    release_id = release_of(run.run_id)
     if release_id is not None:
         _copy(report, settings().releases_dir / str(release_id) / "report", beside=run.folder)
     summed = totals(columns)
@@ -126,12 +124,6 @@ def _page(template: str, **values: object) -> str:
     if REMOTE.search(page):
         raise AssertionError(f"{template} would load something from elsewhere")
     return page
-
-
-def _release_of(run: Run) -> int | None:
-    with engine(database(settings())).connect() as con:
-        release = sqlalchemy.select(state.release.c.release_id).where(state.release.c.run_id == run.run_id)
-        return con.execute(release).scalar_one_or_none()
 
 
 def _copy(report: Path, into: Path, *, beside: Path) -> None:

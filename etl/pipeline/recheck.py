@@ -11,9 +11,9 @@ import sqlalchemy
 from etl import state
 from etl.config import settings
 from etl.errors import ContractError, UsageError
-from etl.pipeline.check_results import release_of, releases_before, stored_results
+from etl.pipeline.check_results import releases_before, stored_results
 from etl.pipeline.overrides import overrides_in_force
-from etl.pipeline.runs import database, engine, load_run
+from etl.pipeline.runs import database, engine, load_run, release_in
 from etl.quality import CheckResult, Threshold, Verdict, judge
 from etl.quality.drift import read_limits
 from etl.quality.report import Comparison, compare
@@ -48,7 +48,7 @@ def recheck(*, release: int | None = None, run_id: str | None = None, thresholds
             )
         releases = releases_before(con, run.source, run.run_id)
         before = stored_results(con, releases[0][1]) if releases else None
-        number = release_of(con, run.run_id)
+        number = release_in(con, run.run_id)
     results = _under(stored, thresholds) if thresholds else stored
     limits = read_limits(settings().expectations_dir / "drift.yml")
     base = {result.check_id: result for result in before or ()}

@@ -230,12 +230,14 @@ def current_run(source: str) -> str | None:
 
 def release_of(run_id: str) -> int | None:
     """The number of the release that a run has published, withdrawn or not."""
-    release = state.release.c
     with engine(database(settings())).connect() as con:
-        found: int | None = con.execute(
-            sqlalchemy.select(release.release_id).where(release.run_id == run_id)
-        ).scalar_one_or_none()
-    return found
+        return release_in(con, run_id)
+
+
+def release_in(con: sqlalchemy.Connection, run_id: str) -> int | None:
+    """The same, over a connection that is open."""
+    release = state.release.c
+    return con.execute(sqlalchemy.select(release.release_id).where(release.run_id == run_id)).scalar_one_or_none()
 
 
 @contextmanager

@@ -3,12 +3,10 @@
 from pathlib import Path
 
 import pytest
-from landing_helpers import Clinic, make_contract
+from landing_helpers import Clinic, make_contract, open_clinic
 
-from etl.config import settings
 from etl.pipeline.people import number_landed_persons
 from etl.postgres import Database
-from etl.state import connect, create_tables
 
 CONTRACT = """
 source: clinic
@@ -27,9 +25,7 @@ tables:
 
 @pytest.fixture
 def clinic(home: Path, fresh_database: Database, tmp_path: Path) -> Clinic:
-    engine = connect(fresh_database.etl_url)
-    create_tables(engine)
-    return Clinic(settings(), engine, make_contract(tmp_path, CONTRACT), tmp_path)
+    return open_clinic(fresh_database, tmp_path, CONTRACT)
 
 
 def land(clinic: Clinic, *keys: str) -> Path:
